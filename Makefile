@@ -1,0 +1,3 @@
+.PHONY: generate
+generate: ## Write gen/ from proto/ with the pinned buf and plugins
+	scripts/protos generate
