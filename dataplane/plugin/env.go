@@ -1,0 +1,60 @@
+package plugin
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+)
+
+// Env is what an instance of a plugin gets from the node that runs it.
+type Env struct {
+	// ID is the instance's id and Name the plugin's name.
+	ID, Name string
+	// Consumers finds consumers and their credentials, those of the same
+	// snapshot as the instance.
+	Consumers *Consumers
+	// Log carries the plugin's name and id.
+	Log *slog.Logger
+	// HTTP is for calls that the plugin makes on its own account. Its
+	// connections are shared by all plugins and outlive a change of the
+	// configuration.
+	HTTP http.RoundTripper
+	// Keeper holds what outlives a change of the configuration; use Keep.
+	Keeper Keeper
+}
+
+// Keeper holds resources that outlive a change of the configuration, such as
+// counters, caches and open files. A resource lives as long as one runtime that
+// asked for it still serves requests.
+type Keeper interface {
+	// Hold gives the resource that is kept under the key, opening it when there
+	// is none.
+	Hold(key Key, open func() (io.Closer, error)) (io.Closer, error)
+}
+
+// Key says what makes a kept resource the same thing: what it is, and which.
+type Key struct {
+	Kind, Name string
+}
+
+// Keep gives the resource of type T that is kept for this plugin under the
+// name, opening it when there is none. The caller does not close it: that
+// happens when the last runtime that asked for it is gone.
+//
+// Choose the name so that it says all that makes the resource the same thing;
+// a counter that must survive an edit of the configuration is named by the
+// instance's id, a file by its path.
+func Keep[T io.Closer](env Env, name string, open func() (T, error)) (T, error) {
+	kept, err := env.Keeper.Hold(Key{Kind: env.Name, Name: name}, func() (io.Closer, error) { return open() })
+	if err != nil {
+		var none T
+		return none, err
+	}
+	resource, ok := kept.(T)
+	if !ok {
+		var none T
+		return none, fmt.Errorf("plugin %s: %q is kept as a %T, asked for as a %T", env.Name, name, kept, none)
+	}
+	return resource, nil
+}

@@ -1,0 +1,30 @@
+package plugin
+
+// Upstream is where a request goes and how. The gateway fills it from the
+// service and the route before the access phase.
+type Upstream struct {
+	// Scheme is http or https.
+	Scheme string
+	// Host is a host name, an address without brackets, or the name of an
+	// upstream entity; Port is the port.
+	Host string
+	Port int
+	// HostHeader is the Host header to send. Empty: Host, with the port unless it
+	// is the scheme's own.
+	HostHeader string
+	// Path is the escaped path to send, starting with a slash, and Query the raw
+	// query without its question mark.
+	Path, Query string
+	// Foreign says that the target is not the service's own, so that neither the
+	// service's client certificate nor its certificate checks apply.
+	Foreign bool
+}
+
+// SetTarget sends the request to an address of the plugin's choice. The service
+// of the route is then no more than a carrier of timeouts and retries: its
+// address, its client certificate and the client's Host header are not used.
+func (u *Upstream) SetTarget(scheme, host string, port int) {
+	u.Scheme, u.Host, u.Port = scheme, host, port
+	u.HostHeader = ""
+	u.Foreign = true
+}
