@@ -330,7 +330,7 @@ var File_gibbon_entity_v1_route_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_route_proto_rawDesc = "" +
 	"\n" +
-	"\x1cgibbon/entity/v1/route.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\x99#\n" +
+	"\x1cgibbon/entity/v1/route.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xa3$\n" +
 	"\x05Route\x12,\n" +
 	"\x02id\x18\x01 \x01(\tB\x1c\xca\xf3\x18\x18\xa8\x01\x01\xb0\x01\x01\xaa\x02\x0fThe route's id.R\x02id\x12c\n" +
 	"\n" +
@@ -356,8 +356,8 @@ const file_gibbon_entity_v1_route_proto_rawDesc = "" +
 	"\x04snis\x18\n" +
 	" \x03(\tB<\xca\xf3\x188\b\x01\xfa\x01\x10\x9a\x02\rwildcard_host\xaa\x02 The TLS server names that match.R\x04snis\x12p\n" +
 	"\asources\x18\v \x03(\v2\x16.gibbon.entity.v1.PeerB>\xca\xf3\x18:\b\x01\xaa\x025Where a connection may come from; stream routes only.R\asources\x12v\n" +
-	"\fdestinations\x18\f \x03(\v2\x16.gibbon.entity.v1.PeerB:\xca\xf3\x186\b\x01\xaa\x021Where a connection may go to; stream routes only.R\fdestinations\x12\x9b\x01\n" +
-	"\x1ahttps_redirect_status_code\x18\r \x01(\x05B^\xca\xf3\x18Z\x10\x01\x1a\x03426\x9a\x02\x0fredirect_status\xaa\x02>The status of the answer to plain HTTP on an HTTPS-only route.R\x17httpsRedirectStatusCode\x12a\n" +
+	"\fdestinations\x18\f \x03(\v2\x16.gibbon.entity.v1.PeerB:\xca\xf3\x186\b\x01\xaa\x021Where a connection may go to; stream routes only.R\fdestinations\x12\xa2\x01\n" +
+	"\x1ahttps_redirect_status_code\x18\r \x01(\x05Be\xca\xf3\x18a\x10\x01\x1a\x034262\x034262\x033012\x033022\x033072\x03308\xaa\x02>The status of the answer to plain HTTP on an HTTPS-only route.R\x17httpsRedirectStatusCode\x12a\n" +
 	"\n" +
 	"strip_path\x18\x0e \x01(\bBB\xca\xf3\x18>\x10\x01\x1a\x04true\xaa\x023Take the matched prefix off the path sent upstream.R\tstripPath\x12]\n" +
 	"\rpreserve_host\x18\x0f \x01(\bB8\xca\xf3\x184\x10\x01\x1a\x05false\xaa\x02(Send the request's Host header upstream.R\fpreserveHost\x12u\n" +
@@ -369,8 +369,9 @@ const file_gibbon_entity_v1_route_proto_rawDesc = "" +
 	"\aservice\x18\x15 \x01(\v2\x1b.gibbon.entity.v1.ReferenceBP\xca\xf3\x18L\xea\x01\bservices\xaa\x02>The service that matched requests go to; null: plugins answer.R\aservice\x1aT\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12.\n" +
-	"\x05value\x18\x02 \x01(\v2\x18.gibbon.entity.v1.ValuesR\x05value:\x028\x01:\xd6\x0f\xca\xf3\x18\x1a\n" +
-	"\x18Z\x16snis_need_tls_protocol\xd2\xf3\x18\xb3\x0f\n" +
+	"\x05value\x18\x02 \x01(\v2\x18.gibbon.entity.v1.ValuesR\x05value:\x028\x01:\xd9\x10\xca\xf3\x18\x9c\x01\n" +
+	"\x99\x01:\x96\x01\n" +
+	"\tprotocols\x12&b$\x12\x05grpcs\x12\x05https\x12\x03tls\x12\x0ftls_passthrough\x1a\x04snis\"\x02H\x00*W'snis' can only be set when 'protocols' is 'grpcs', 'https', 'tls' or 'tls_passthrough'\xd2\xf3\x18\xb3\x0f\n" +
 	"\x06routes\"\x04name:\tprotocolsB\xf6\x02\n" +
 	"\x04http\n" +
 	"\x05https\x12N\n" +

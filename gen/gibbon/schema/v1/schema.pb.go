@@ -204,8 +204,9 @@ type Field struct {
 	// 5, "http", ["http","https"] or null. Absent: no default.
 	Default *string `protobuf:"bytes,3,opt,name=default,proto3,oneof" json:"default,omitempty"`
 	// eq and ne are JSON texts.
-	Eq       *string  `protobuf:"bytes,4,opt,name=eq,proto3,oneof" json:"eq,omitempty"`
-	Ne       *string  `protobuf:"bytes,5,opt,name=ne,proto3,oneof" json:"ne,omitempty"`
+	Eq *string `protobuf:"bytes,4,opt,name=eq,proto3,oneof" json:"eq,omitempty"`
+	Ne *string `protobuf:"bytes,5,opt,name=ne,proto3,oneof" json:"ne,omitempty"`
+	// one_of and not_one_of hold texts, or the digits of numbers.
 	OneOf    []string `protobuf:"bytes,6,rep,name=one_of,json=oneOf,proto3" json:"one_of,omitempty"`
 	NotOneOf []string `protobuf:"bytes,7,rep,name=not_one_of,json=notOneOf,proto3" json:"not_one_of,omitempty"`
 	Gt       *float64 `protobuf:"fixed64,8,opt,name=gt,proto3,oneof" json:"gt,omitempty"`
@@ -258,9 +259,11 @@ type Field struct {
 	AutoUpdate bool `protobuf:"varint,39,opt,name=auto_update,json=autoUpdate,proto3" json:"auto_update,omitempty"`
 	// hidden fields are part of the message but not of the schema: never read
 	// from input, never shown.
-	Hidden        bool `protobuf:"varint,40,opt,name=hidden,proto3" json:"hidden,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Hidden bool `protobuf:"varint,40,opt,name=hidden,proto3" json:"hidden,omitempty"`
+	// unique_across_ws makes a unique value unique over all workspaces.
+	UniqueAcrossWs bool `protobuf:"varint,41,opt,name=unique_across_ws,json=uniqueAcrossWs,proto3" json:"unique_across_ws,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Field) Reset() {
@@ -569,6 +572,13 @@ func (x *Field) GetAutoUpdate() bool {
 func (x *Field) GetHidden() bool {
 	if x != nil {
 		return x.Hidden
+	}
+	return false
+}
+
+func (x *Field) GetUniqueAcrossWs() bool {
+	if x != nil {
+		return x.UniqueAcrossWs
 	}
 	return false
 }
@@ -1002,7 +1012,10 @@ type Check struct {
 	//	*Check_Custom
 	Check isCheck_Check `protobuf_oneof:"check"`
 	// err replaces the standard text.
-	Err           string `protobuf:"bytes,20,opt,name=err,proto3" json:"err,omitempty"`
+	Err string `protobuf:"bytes,20,opt,name=err,proto3" json:"err,omitempty"`
+	// whole puts the text in the record's own place instead of into its @entity:
+	// "config": "…". It means nothing at the top of an entity.
+	Whole         bool `protobuf:"varint,21,opt,name=whole,proto3" json:"whole,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1150,6 +1163,13 @@ func (x *Check) GetErr() string {
 	return ""
 }
 
+func (x *Check) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
 type isCheck_Check interface {
 	isCheck_Check()
 }
@@ -1285,7 +1305,18 @@ type Match struct {
 	Eq *string `protobuf:"bytes,3,opt,name=eq,proto3,oneof" json:"eq,omitempty"`
 	Ne *string `protobuf:"bytes,4,opt,name=ne,proto3,oneof" json:"ne,omitempty"`
 	// contains is a text that an array must hold.
-	Contains      *string `protobuf:"bytes,5,opt,name=contains,proto3,oneof" json:"contains,omitempty"`
+	Contains *string `protobuf:"bytes,5,opt,name=contains,proto3,oneof" json:"contains,omitempty"`
+	// required refuses null. Without it null passes as then_match unless eq or
+	// ne decide; as a condition, null has none of the values of one_of.
+	Required bool     `protobuf:"varint,6,opt,name=required,proto3" json:"required,omitempty"`
+	Gt       *float64 `protobuf:"fixed64,7,opt,name=gt,proto3,oneof" json:"gt,omitempty"`
+	Between  *Range   `protobuf:"bytes,8,opt,name=between,proto3" json:"between,omitempty"`
+	LenEq    *int64   `protobuf:"varint,9,opt,name=len_eq,json=lenEq,proto3,oneof" json:"len_eq,omitempty"`
+	LenMin   *int64   `protobuf:"varint,10,opt,name=len_min,json=lenMin,proto3,oneof" json:"len_min,omitempty"`
+	// match is a pattern in Go's regexp syntax.
+	Match *string `protobuf:"bytes,11,opt,name=match,proto3,oneof" json:"match,omitempty"`
+	// elements is a test that each element of an array must pass.
+	Elements      *Match `protobuf:"bytes,12,opt,name=elements,proto3" json:"elements,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1355,6 +1386,55 @@ func (x *Match) GetContains() string {
 	return ""
 }
 
+func (x *Match) GetRequired() bool {
+	if x != nil {
+		return x.Required
+	}
+	return false
+}
+
+func (x *Match) GetGt() float64 {
+	if x != nil && x.Gt != nil {
+		return *x.Gt
+	}
+	return 0
+}
+
+func (x *Match) GetBetween() *Range {
+	if x != nil {
+		return x.Between
+	}
+	return nil
+}
+
+func (x *Match) GetLenEq() int64 {
+	if x != nil && x.LenEq != nil {
+		return *x.LenEq
+	}
+	return 0
+}
+
+func (x *Match) GetLenMin() int64 {
+	if x != nil && x.LenMin != nil {
+		return *x.LenMin
+	}
+	return 0
+}
+
+func (x *Match) GetMatch() string {
+	if x != nil && x.Match != nil {
+		return *x.Match
+	}
+	return ""
+}
+
+func (x *Match) GetElements() *Match {
+	if x != nil {
+		return x.Elements
+	}
+	return nil
+}
+
 type Condition struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Field         string                 `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
@@ -1413,7 +1493,8 @@ type Conditional struct {
 	IfMatch   *Match                 `protobuf:"bytes,2,opt,name=if_match,json=ifMatch,proto3" json:"if_match,omitempty"`
 	ThenField string                 `protobuf:"bytes,3,opt,name=then_field,json=thenField,proto3" json:"then_field,omitempty"`
 	ThenMatch *Match                 `protobuf:"bytes,4,opt,name=then_match,json=thenMatch,proto3" json:"then_match,omitempty"`
-	// then_err replaces the text put on the then-field.
+	// then_err replaces the standard text in @entity. The then-field carries the
+	// text of the rule that it breaks in either case.
 	ThenErr       string `protobuf:"bytes,5,opt,name=then_err,json=thenErr,proto3" json:"then_err,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1489,7 +1570,8 @@ type ConditionalAtLeastOneOf struct {
 	IfField          string                 `protobuf:"bytes,1,opt,name=if_field,json=ifField,proto3" json:"if_field,omitempty"`
 	IfMatch          *Match                 `protobuf:"bytes,2,opt,name=if_match,json=ifMatch,proto3" json:"if_match,omitempty"`
 	ThenAtLeastOneOf []string               `protobuf:"bytes,3,rep,name=then_at_least_one_of,json=thenAtLeastOneOf,proto3" json:"then_at_least_one_of,omitempty"`
-	// then_err may hold %s twice: the quoted names. Empty: the standard text.
+	// Each %s of then_err and else_then_err becomes the quoted names. Empty: the
+	// standard text.
 	ThenErr              string   `protobuf:"bytes,4,opt,name=then_err,json=thenErr,proto3" json:"then_err,omitempty"`
 	ElseThenAtLeastOneOf []string `protobuf:"bytes,5,rep,name=else_then_at_least_one_of,json=elseThenAtLeastOneOf,proto3" json:"else_then_at_least_one_of,omitempty"`
 	ElseThenErr          string   `protobuf:"bytes,6,opt,name=else_then_err,json=elseThenErr,proto3" json:"else_then_err,omitempty"`
@@ -1928,8 +2010,12 @@ type Plugin struct {
 	Protocols []string `protobuf:"bytes,4,rep,name=protocols,proto3" json:"protocols,omitempty"`
 	// forbidden scopes are refused on write: "value must be null".
 	ForbiddenScopes []Scope `protobuf:"varint,5,rep,packed,name=forbidden_scopes,json=forbiddenScopes,proto3,enum=gibbon.schema.v1.Scope" json:"forbidden_scopes,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// checks are about the plugin entity as a whole; paths into the
+	// configuration begin with "config.". Texts go to the entity's @entity. The
+	// configuration's own checks are the record's.
+	Checks        []*Check `protobuf:"bytes,6,rep,name=checks,proto3" json:"checks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Plugin) Reset() {
@@ -1997,6 +2083,13 @@ func (x *Plugin) GetForbiddenScopes() []Scope {
 	return nil
 }
 
+func (x *Plugin) GetChecks() []*Check {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
 var file_gibbon_schema_v1_schema_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
@@ -2060,7 +2153,7 @@ var File_gibbon_schema_v1_schema_proto protoreflect.FileDescriptor
 
 const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\n" +
-	"\x1dgibbon/schema/v1/schema.proto\x12\x10gibbon.schema.v1\x1a google/protobuf/descriptor.proto\"\x97\f\n" +
+	"\x1dgibbon/schema/v1/schema.proto\x12\x10gibbon.schema.v1\x1a google/protobuf/descriptor.proto\"\xc1\f\n" +
 	"\x05Field\x12*\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x16.gibbon.schema.v1.TypeR\x04type\x12\x1a\n" +
 	"\brequired\x18\x02 \x01(\bR\brequired\x12\x1d\n" +
@@ -2107,7 +2200,8 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\vdeprecation\x18& \x01(\v2\x1d.gibbon.schema.v1.DeprecationR\vdeprecation\x12\x1f\n" +
 	"\vauto_update\x18' \x01(\bR\n" +
 	"autoUpdate\x12\x16\n" +
-	"\x06hidden\x18( \x01(\bR\x06hiddenB\n" +
+	"\x06hidden\x18( \x01(\bR\x06hidden\x12(\n" +
+	"\x10unique_across_ws\x18) \x01(\bR\x0euniqueAcrossWsB\n" +
 	"\n" +
 	"\b_defaultB\x05\n" +
 	"\x03_eqB\x05\n" +
@@ -2149,7 +2243,7 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\x06expand\x18\x03 \x01(\tR\x06expand\x12\x12\n" +
 	"\x04path\x18\x04 \x03(\tR\x04path\x12/\n" +
 	"\x13translate_backwards\x18\x05 \x01(\bR\x12translateBackwards\x12?\n" +
-	"\vdeprecation\x18\x06 \x01(\v2\x1d.gibbon.schema.v1.DeprecationR\vdeprecation\"\x94\x06\n" +
+	"\vdeprecation\x18\x06 \x01(\v2\x1d.gibbon.schema.v1.DeprecationR\vdeprecation\"\xaa\x06\n" +
 	"\x05Check\x12B\n" +
 	"\x0fat_least_one_of\x18\x01 \x01(\v2\x19.gibbon.schema.v1.StringsH\x00R\fatLeastOneOf\x12;\n" +
 	"\vonly_one_of\x18\x02 \x01(\v2\x19.gibbon.schema.v1.StringsH\x00R\tonlyOneOf\x127\n" +
@@ -2163,21 +2257,35 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\tdeny_when\x18\n" +
 	" \x01(\v2\x1a.gibbon.schema.v1.DenyWhenH\x00R\bdenyWhen\x12\x18\n" +
 	"\x06custom\x18\v \x01(\tH\x00R\x06custom\x12\x10\n" +
-	"\x03err\x18\x14 \x01(\tR\x03errB\a\n" +
+	"\x03err\x18\x14 \x01(\tR\x03err\x12\x14\n" +
+	"\x05whole\x18\x15 \x01(\bR\x05wholeB\a\n" +
 	"\x05check\"7\n" +
 	"\rExclusiveSets\x12\x12\n" +
 	"\x04set1\x18\x01 \x03(\tR\x04set1\x12\x12\n" +
-	"\x04set2\x18\x02 \x03(\tR\x04set2\"\xa2\x01\n" +
+	"\x04set2\x18\x02 \x03(\tR\x04set2\"\xb8\x03\n" +
 	"\x05Match\x12\x15\n" +
 	"\x06one_of\x18\x01 \x03(\tR\x05oneOf\x12\x1c\n" +
 	"\n" +
 	"not_one_of\x18\x02 \x03(\tR\bnotOneOf\x12\x13\n" +
 	"\x02eq\x18\x03 \x01(\tH\x00R\x02eq\x88\x01\x01\x12\x13\n" +
 	"\x02ne\x18\x04 \x01(\tH\x01R\x02ne\x88\x01\x01\x12\x1f\n" +
-	"\bcontains\x18\x05 \x01(\tH\x02R\bcontains\x88\x01\x01B\x05\n" +
+	"\bcontains\x18\x05 \x01(\tH\x02R\bcontains\x88\x01\x01\x12\x1a\n" +
+	"\brequired\x18\x06 \x01(\bR\brequired\x12\x13\n" +
+	"\x02gt\x18\a \x01(\x01H\x03R\x02gt\x88\x01\x01\x121\n" +
+	"\abetween\x18\b \x01(\v2\x17.gibbon.schema.v1.RangeR\abetween\x12\x1a\n" +
+	"\x06len_eq\x18\t \x01(\x03H\x04R\x05lenEq\x88\x01\x01\x12\x1c\n" +
+	"\alen_min\x18\n" +
+	" \x01(\x03H\x05R\x06lenMin\x88\x01\x01\x12\x19\n" +
+	"\x05match\x18\v \x01(\tH\x06R\x05match\x88\x01\x01\x123\n" +
+	"\belements\x18\f \x01(\v2\x17.gibbon.schema.v1.MatchR\belementsB\x05\n" +
 	"\x03_eqB\x05\n" +
 	"\x03_neB\v\n" +
-	"\t_contains\"P\n" +
+	"\t_containsB\x05\n" +
+	"\x03_gtB\t\n" +
+	"\a_len_eqB\n" +
+	"\n" +
+	"\b_len_minB\b\n" +
+	"\x06_match\"P\n" +
 	"\tCondition\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12-\n" +
 	"\x05match\x18\x02 \x01(\v2\x17.gibbon.schema.v1.MatchR\x05match\"\xce\x01\n" +
@@ -2223,13 +2331,14 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\x06checks\x18\x03 \x03(\v2\x17.gibbon.schema.v1.CheckR\x06checks\"S\n" +
 	"\x0eSubschemaField\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12-\n" +
-	"\x05rules\x18\x02 \x01(\v2\x17.gibbon.schema.v1.FieldR\x05rules\"\xb4\x01\n" +
+	"\x05rules\x18\x02 \x01(\v2\x17.gibbon.schema.v1.FieldR\x05rules\"\xe5\x01\n" +
 	"\x06Plugin\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1a\n" +
 	"\bpriority\x18\x03 \x01(\x05R\bpriority\x12\x1c\n" +
 	"\tprotocols\x18\x04 \x03(\tR\tprotocols\x12B\n" +
-	"\x10forbidden_scopes\x18\x05 \x03(\x0e2\x17.gibbon.schema.v1.ScopeR\x0fforbiddenScopes*J\n" +
+	"\x10forbidden_scopes\x18\x05 \x03(\x0e2\x17.gibbon.schema.v1.ScopeR\x0fforbiddenScopes\x12/\n" +
+	"\x06checks\x18\x06 \x03(\v2\x17.gibbon.schema.v1.CheckR\x06checks*J\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bTYPE_SET\x10\x01\x12\x0f\n" +
@@ -2316,31 +2425,34 @@ var file_gibbon_schema_v1_schema_proto_depIdxs = []int32{
 	16, // 21: gibbon.schema.v1.Check.conditional_at_least_one_of:type_name -> gibbon.schema.v1.ConditionalAtLeastOneOf
 	17, // 22: gibbon.schema.v1.Check.require_when:type_name -> gibbon.schema.v1.RequireWhen
 	18, // 23: gibbon.schema.v1.Check.deny_when:type_name -> gibbon.schema.v1.DenyWhen
-	13, // 24: gibbon.schema.v1.Condition.match:type_name -> gibbon.schema.v1.Match
-	13, // 25: gibbon.schema.v1.Conditional.if_match:type_name -> gibbon.schema.v1.Match
-	13, // 26: gibbon.schema.v1.Conditional.then_match:type_name -> gibbon.schema.v1.Match
-	13, // 27: gibbon.schema.v1.ConditionalAtLeastOneOf.if_match:type_name -> gibbon.schema.v1.Match
-	14, // 28: gibbon.schema.v1.RequireWhen.when:type_name -> gibbon.schema.v1.Condition
-	14, // 29: gibbon.schema.v1.DenyWhen.when:type_name -> gibbon.schema.v1.Condition
-	5,  // 30: gibbon.schema.v1.Entity.unique_together:type_name -> gibbon.schema.v1.Strings
-	20, // 31: gibbon.schema.v1.Entity.subschemas:type_name -> gibbon.schema.v1.Subschema
-	21, // 32: gibbon.schema.v1.Subschema.fields:type_name -> gibbon.schema.v1.SubschemaField
-	11, // 33: gibbon.schema.v1.Subschema.checks:type_name -> gibbon.schema.v1.Check
-	3,  // 34: gibbon.schema.v1.SubschemaField.rules:type_name -> gibbon.schema.v1.Field
-	2,  // 35: gibbon.schema.v1.Plugin.forbidden_scopes:type_name -> gibbon.schema.v1.Scope
-	23, // 36: gibbon.schema.v1.field:extendee -> google.protobuf.FieldOptions
-	24, // 37: gibbon.schema.v1.record:extendee -> google.protobuf.MessageOptions
-	24, // 38: gibbon.schema.v1.entity:extendee -> google.protobuf.MessageOptions
-	24, // 39: gibbon.schema.v1.plugin:extendee -> google.protobuf.MessageOptions
-	3,  // 40: gibbon.schema.v1.field:type_name -> gibbon.schema.v1.Field
-	9,  // 41: gibbon.schema.v1.record:type_name -> gibbon.schema.v1.Record
-	19, // 42: gibbon.schema.v1.entity:type_name -> gibbon.schema.v1.Entity
-	22, // 43: gibbon.schema.v1.plugin:type_name -> gibbon.schema.v1.Plugin
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	40, // [40:44] is the sub-list for extension type_name
-	36, // [36:40] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	4,  // 24: gibbon.schema.v1.Match.between:type_name -> gibbon.schema.v1.Range
+	13, // 25: gibbon.schema.v1.Match.elements:type_name -> gibbon.schema.v1.Match
+	13, // 26: gibbon.schema.v1.Condition.match:type_name -> gibbon.schema.v1.Match
+	13, // 27: gibbon.schema.v1.Conditional.if_match:type_name -> gibbon.schema.v1.Match
+	13, // 28: gibbon.schema.v1.Conditional.then_match:type_name -> gibbon.schema.v1.Match
+	13, // 29: gibbon.schema.v1.ConditionalAtLeastOneOf.if_match:type_name -> gibbon.schema.v1.Match
+	14, // 30: gibbon.schema.v1.RequireWhen.when:type_name -> gibbon.schema.v1.Condition
+	14, // 31: gibbon.schema.v1.DenyWhen.when:type_name -> gibbon.schema.v1.Condition
+	5,  // 32: gibbon.schema.v1.Entity.unique_together:type_name -> gibbon.schema.v1.Strings
+	20, // 33: gibbon.schema.v1.Entity.subschemas:type_name -> gibbon.schema.v1.Subschema
+	21, // 34: gibbon.schema.v1.Subschema.fields:type_name -> gibbon.schema.v1.SubschemaField
+	11, // 35: gibbon.schema.v1.Subschema.checks:type_name -> gibbon.schema.v1.Check
+	3,  // 36: gibbon.schema.v1.SubschemaField.rules:type_name -> gibbon.schema.v1.Field
+	2,  // 37: gibbon.schema.v1.Plugin.forbidden_scopes:type_name -> gibbon.schema.v1.Scope
+	11, // 38: gibbon.schema.v1.Plugin.checks:type_name -> gibbon.schema.v1.Check
+	23, // 39: gibbon.schema.v1.field:extendee -> google.protobuf.FieldOptions
+	24, // 40: gibbon.schema.v1.record:extendee -> google.protobuf.MessageOptions
+	24, // 41: gibbon.schema.v1.entity:extendee -> google.protobuf.MessageOptions
+	24, // 42: gibbon.schema.v1.plugin:extendee -> google.protobuf.MessageOptions
+	3,  // 43: gibbon.schema.v1.field:type_name -> gibbon.schema.v1.Field
+	9,  // 44: gibbon.schema.v1.record:type_name -> gibbon.schema.v1.Record
+	19, // 45: gibbon.schema.v1.entity:type_name -> gibbon.schema.v1.Entity
+	22, // 46: gibbon.schema.v1.plugin:type_name -> gibbon.schema.v1.Plugin
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	43, // [43:47] is the sub-list for extension type_name
+	39, // [39:43] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_gibbon_schema_v1_schema_proto_init() }
