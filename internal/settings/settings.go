@@ -1,0 +1,184 @@
+// Package settings owns how Gibbon is told what to do before it has a
+// configuration: the keys of kong.conf that it honours and its own, where their
+// values come from, and the checks that stop a start.
+//
+// One table (see [Table]) describes every key; parsing, checking, the
+// "configuration" object of the Admin API's root, gibbon.conf.default and
+// docs/settings.md all read it, so they can not disagree. What the values mean
+// is the business of the packages that read them.
+package settings
+
+import (
+	"net/netip"
+	"path/filepath"
+	"time"
+)
+
+// Settings are the checked values of one process. They are made by [Load] and
+// read-only afterwards, apart from the few fields a start fills in itself
+// (NodeID, generated certificates) before it hands them on.
+//
+// Printing a Settings shows no secret: secret values have types that print as
+// six asterisks.
+type Settings struct {
+	// Prefix is the absolute folder that holds all data of this node. Load does
+	// not create it; see [PreparePrefix].
+	Prefix string
+	// NodeID is empty unless the operator chose one; see [NodeID].
+	NodeID    string
+	LogLevel  string // Kong's word: debug, info, notice, warn, error, crit, alert or emerg
+	LogFormat string // auto, text or json
+	Role      string // traditional, control_plane or data_plane
+
+	Database       string // sqlite, postgres or off
+	SQLitePath     string // absolute
+	PGHost         string
+	PGPort         int
+	PGDatabase     string
+	PGUser         string
+	PGPassword     Secret
+	PGSchema       string
+	PGTimeout      time.Duration
+	PGSSL          bool
+	PGSSLVerify    bool
+	PGSSLCert      Material
+	PGSSLCertKey   Material
+	PGMaxQueries   int // connections in use at once; 0 means no limit
+	DBUpdateEvery  time.Duration
+	Declarative    string // path of a declarative file, only without a database
+	DeclarativeDoc Secret // the declarative document itself; may hold credentials
+
+	ProxyListen    Listeners
+	AdminListen    Listeners
+	AdminGUIListen Listeners
+	StatusListen   Listeners
+	ClusterListen  Listeners
+
+	AdminGUIURL       string // one URL or several, comma separated; see AdminGUIURLs
+	AdminGUIPath      string
+	AdminGUIAPIURL    string
+	AdminRequireAuth  bool
+	AdminAllowedHosts []string
+	AdminMaxBody      Size // 0 means no limit
+
+	ClusterControlPlane string // host:port, one or several, comma separated; see ControlPlanes
+	ClusterCert         Material
+	ClusterCertKey      Material
+	ClusterMTLS         string // shared or pki
+	ClusterCACert       Material
+	ClusterServerName   string
+	ClusterMaxPayload   int // bytes
+	ClusterPurgeDelay   time.Duration
+	ClusterDPLabels     map[string]string
+	ClusterCachePath    string // absolute
+
+	SSLCert          []Material
+	SSLCertKey       []Material
+	AdminSSLCert     []Material
+	AdminSSLCertKey  []Material
+	AdminGUISSLCert  []Material
+	AdminGUISSLKey   []Material
+	StatusSSLCert    []Material
+	StatusSSLCertKey []Material
+	ClientSSL        bool
+	ClientSSLCert    Material
+	ClientSSLCertKey Material
+	TrustedCerts     []Material // "system" stands for the pool of the operating system
+	SSLCipherSuite   string     // modern, intermediate, old, fips or custom
+
+	Plugins               []string // bundled, off, or names
+	RouterFlavor          string
+	RouteMatchCalculation string // strict or original
+	VaultEnvPrefix        string
+
+	Headers          []string // as Kong's setting of the same name
+	HeadersUpstream  []string
+	TrustedIPs       []string
+	Trusted          []netip.Prefix // TrustedIPs, parsed
+	PortMaps         map[int]int    // port listened on → port the public sees
+	RealIPHeader     string
+	RealIPRecursive  bool
+	ErrorDefaultType string
+	AllowDebugHeader bool
+
+	ProxyMaxBody         Size // 0 means no limit
+	KeepaliveRequests    int  // requests on one client connection
+	UpstreamPoolSize     int
+	UpstreamMaxRequests  int // 0 means no limit
+	UpstreamIdleTimeout  time.Duration
+	MaxReqHeaders        int
+	MaxRespHeaders       int
+	MaxURIArgs           int
+	MaxPostArgs          int
+	RequestHeadSize      Size
+	RequestHeadLines     int
+	RequestHeadTimeout   time.Duration
+	RequestBodyIdle      time.Duration
+	ResponseStall        time.Duration
+	BufferedBodyMax      Size
+	BufferedResponseMax  Size
+	StreamEventMax       Size
+	UpstreamHeadSize     Size
+	ConnectionsMax       int
+	ConnectionsPerClient int
+	RequestsInFlightMax  int
+	HTTP2Streams         int
+	JSONMaxDepth         int
+	JSONMaxValues        int
+	DrainDelay           time.Duration
+	DrainTimeout         time.Duration
+	DrainStreamTimeout   time.Duration
+
+	extra map[string]any    // values of keys that have no field above, by key
+	texts map[string]string // the text every set value was read from, by key
+	refs  map[string]bool   // keys whose value came from a vault reference
+}
+
+// Path returns a path of this node: absolute ones as they are, others below the
+// prefix.
+func (s *Settings) Path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(s.Prefix, name)
+}
+
+// ControlPlanes lists the control planes' addresses, host:port each.
+func (s *Settings) ControlPlanes() []string { return splitList(s.ClusterControlPlane) }
+
+// AdminGUIURLs lists the addresses at which browsers load the admin GUI.
+func (s *Settings) AdminGUIURLs() []string { return splitList(s.AdminGUIURL) }
+
+// AdminExposed reports whether other machines can reach the Admin API.
+func (s *Settings) AdminExposed() bool {
+	for _, l := range s.AdminListen {
+		if !l.Loopback() {
+			return true
+		}
+	}
+	return false
+}
+
+// Secret is text that must not be shown. Every way of printing it gives six
+// asterisks; only Reveal gives the text.
+type Secret string
+
+// Mask is what stands where a secret would.
+const Mask = "******"
+
+// Reveal returns the secret text.
+func (s Secret) Reveal() string { return string(s) }
+
+// String returns [Mask], or nothing when there is no secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return Mask
+}
+
+// GoString hides the text from %#v.
+func (s Secret) GoString() string { return `settings.Secret("` + s.String() + `")` }
+
+// MarshalText hides the text from encoders, slog's among them.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
