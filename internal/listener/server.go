@@ -2,9 +2,11 @@ package listener
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -79,12 +81,25 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, *whyLines)
 	default:
 		g.Handler.ServeHTTP(w, r)
+		if _, broken := BrokenBody(r); broken {
+			closeGently(w)
+		}
 	}
+}
+
+// closeGently makes net/http close the connection after the answer, its own
+// side first, so that a client that is still sending can read the answer.
+// Going over a limit on the body is the way to say so.
+func closeGently(w http.ResponseWriter) {
+	body := http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0)
+	// The error is the one that is wanted.
+	_, _ = body.Read(make([]byte, 1))
 }
 
 func (g *guard) refuse(w http.ResponseWriter, r *http.Request, why Reason) {
 	if r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close")
+		closeGently(w)
 	}
 	empty := (&http.Request{
 		Method:     http.MethodGet,

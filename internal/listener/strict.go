@@ -12,10 +12,9 @@ import (
 	"time"
 )
 
-// BodyError is what reading a request's body returns when the client broke the
-// framing of a chunked body. The fault is the client's: the answer is
-// Reason.Status, whatever an upstream was doing meanwhile. net/http ends the
-// request's context at the same moment and closes the connection afterwards.
+// BodyError is what a connection returns when the client broke the framing of a
+// chunked body. Reading the request's body gives it, except in the trailers,
+// where net/http puts an error of its own in its place: ask BrokenBody.
 type BodyError struct{ Reason Reason }
 
 func (e *BodyError) Error() string { return "request body: " + e.Reason.Text }
@@ -27,13 +26,14 @@ var errRefused = errors.New("connection refused for a bad request head")
 // it: its target is drawn when the process starts, and Refused believes it only
 // on a connection whose scanner has refused something.
 //
-// The length, of a body that never comes, makes net/http end the connection
-// gently: it announces the close, closes its own side first, and waits before
-// it drops what the client is still sending. Otherwise a reset could overtake
-// the answer.
+// It announces a body that never comes, more than net/http would wait for. So
+// net/http does not watch the connection while the marker is answered, says
+// that it closes, and closes gently: its own side first, and the rest after a
+// while. Otherwise a reset, caused by what the client is still sending, could
+// overtake the answer. "Connection: close" would undo that.
 var (
 	markerTarget = "/" + rand.Text()
-	marker       = "POST " + markerTarget + " HTTP/1.1\r\nHost: refused.invalid\r\nConnection: close\r\nContent-Length: 1048576\r\n\r\n"
+	marker       = "POST " + markerTarget + " HTTP/1.1\r\nHost: refused.invalid\r\nContent-Length: 1048576\r\n\r\n"
 )
 
 // holdSize is the first size of the memory for unfinished heads, and the only
@@ -62,7 +62,8 @@ type Conn struct {
 	marker string // what is left of it
 
 	tunnel  atomic.Bool
-	refused atomic.Pointer[Reason]
+	refused atomic.Pointer[Reason] // set when the marker begins
+	broken  atomic.Pointer[Reason] // set when a body's framing failed
 
 	// net/http starts its own limit on the time for a head when it has seen the
 	// first bytes of one. It sees them only when the head is whole, so the
@@ -97,6 +98,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 			return n, nil
 		case c.scan.why != nil && c.scan.inBody():
 			c.release()
+			c.broken.Store(c.scan.why)
 			return 0, &BodyError{*c.scan.why}
 		case c.scan.why != nil:
 			n, err := c.readRefused(p)
@@ -326,6 +328,23 @@ func Refused(r *http.Request) (Reason, bool) {
 		return Reason{}, false
 	}
 	why := c.refused.Load()
+	if why == nil {
+		return Reason{}, false
+	}
+	return *why, true
+}
+
+// BrokenBody tells whether the client broke the framing of r's body, and how.
+// It is known once reading the body has failed. The fault is the client's: the
+// answer is the reason's Status, whatever an upstream was doing meanwhile.
+// net/http ends the request's context at the moment of the failure, and closes
+// the connection after the answer.
+func BrokenBody(r *http.Request) (Reason, bool) {
+	c := FromContext(r.Context())
+	if c == nil {
+		return Reason{}, false
+	}
+	why := c.broken.Load()
 	if why == nil {
 		return Reason{}, false
 	}
