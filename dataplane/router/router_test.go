@@ -1,0 +1,256 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
+
+	"github.com/gibbon-gateway/gibbon/internal/uri"
+)
+
+func route(id string, change func(*entitypb.Route)) *entitypb.Route {
+	r := &entitypb.Route{Id: id, Name: proto.String(id), Protocols: []string{"http", "https"}, StripPath: true}
+	change(r)
+	return r
+}
+
+func TestTies(t *testing.T) {
+	paths := func(created int64) func(*entitypb.Route) {
+		return func(r *entitypb.Route) { r.Paths, r.CreatedAt = []string{"/a"}, created }
+	}
+	for _, tt := range []struct {
+		name   string
+		routes []*entitypb.Route
+		want   string
+	}{
+		{"the older one wins", []*entitypb.Route{route("a", paths(2)), route("b", paths(1))}, "b"},
+		{"then the smaller id", []*entitypb.Route{route("b", paths(1)), route("a", paths(1))}, "a"},
+	} {
+		for _, o := range []Options{{}, {Calculation: Original}, {Flavor: Traditional}} {
+			t.Run(fmt.Sprint(tt.name, o), func(t *testing.T) {
+				r, err := New(tt.routes, nil, o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if m, ok := r.Match(&Request{Method: "GET", Scheme: "http", Path: "/a"}); !ok || m.Route.GetId() != tt.want {
+					t.Errorf("Match = %v, want route %s", m.Route, tt.want)
+				}
+			})
+		}
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		route   *entitypb.Route
+		options Options
+		field   string
+		text    string
+	}{
+		{"a regular expression that does not compile", route("x", func(r *entitypb.Route) { r.Paths = []string{"/ok", "~/a("} }), Options{}, "paths.2", "missing closing"},
+		{"a header pattern that does not compile", route("x", func(r *entitypb.Route) {
+			r.Headers = map[string]*entitypb.Values{"a": {Values: []string{"~*["}}}
+		}), Options{}, "headers", "missing closing"},
+		{"a service that is not there", route("x", func(r *entitypb.Route) { r.Service = &entitypb.Reference{Id: "gone"} }), Options{}, "service", "gone"},
+		{"a flavour that is not there", route("x", func(*entitypb.Route) {}), Options{Flavor: "expressions"}, "", `"expressions"`},
+		{"a calculation that is not there", route("x", func(*entitypb.Route) {}), Options{Calculation: "guess"}, "", `"guess"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := New([]*entitypb.Route{tt.route}, nil, tt.options)
+			if err == nil || !strings.Contains(err.Error(), tt.text) {
+				t.Fatalf("error = %v, want one with %q", err, tt.text)
+			}
+			var re *RouteError
+			if tt.field != "" && (!errors.As(err, &re) || re.Field != tt.field || re.Route != tt.route) {
+				t.Errorf("error = %#v, want a RouteError of field %s", err, tt.field)
+			}
+		})
+	}
+}
+
+func TestDisabledServiceTakesItsRoutesOut(t *testing.T) {
+	routes := []*entitypb.Route{
+		route("off", func(r *entitypb.Route) { r.Paths, r.Service = []string{"/a/b"}, &entitypb.Reference{Id: "s"} }),
+		route("on", func(r *entitypb.Route) { r.Paths = []string{"/a"} }),
+		route("stream", func(r *entitypb.Route) { r.Protocols = []string{"tcp"} }),
+	}
+	r, err := New(routes, map[string]*entitypb.Service{"s": {Id: "s"}}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, _ := r.Match(&Request{Method: "GET", Scheme: "http", Path: "/a/b/c"}); m.Route.GetId() != "on" {
+		t.Errorf("Match = %v, want route on", m.Route)
+	}
+	if m, ok := r.Match(&Request{Method: "GET", Scheme: "http", Path: "/"}); ok {
+		t.Errorf("Match = %v, want none", m.Route)
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		wants   map[string][]string
+		has     http.Header
+		matches bool
+		single  bool // in the flavour traditional
+	}{
+		{"one of the values", map[string][]string{"x-a": {"1", "2"}}, http.Header{"X-A": {"2"}}, true, true},
+		{"case of value and name is folded", map[string][]string{"X-a": {"AbC"}}, http.Header{"X-A": {"aBc"}}, true, true},
+		{"a comma does not split", map[string][]string{"x": {"1"}}, http.Header{"X": {"1,2"}}, false, false},
+		{"any of several lines", map[string][]string{"x": {"2"}}, http.Header{"X": {"1", "2"}}, true, true},
+		{"all names must match", map[string][]string{"x": {"1"}, "y": {"1"}}, http.Header{"X": {"1"}}, false, false},
+		{"underscore and dash are one", map[string][]string{"x_a": {"1"}}, http.Header{"X-A": {"1"}}, true, true},
+		{"also in the request", map[string][]string{"x-a": {"1"}}, http.Header{"X_a": {"1"}}, true, true},
+		{"a pattern is searched", map[string][]string{"x": {"~*b+C"}}, http.Header{"X": {"abbcd"}}, true, true},
+		{"several lines and a pattern", map[string][]string{"x": {"~*b"}}, http.Header{"X": {"a", "b"}}, true, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := route("r", func(r *entitypb.Route) {
+				r.Headers = map[string]*entitypb.Values{}
+				for name, values := range tt.wants {
+					r.Headers[name] = &entitypb.Values{Values: values}
+				}
+			})
+			for _, mode := range []struct {
+				options Options
+				want    bool
+			}{{Options{}, tt.matches}, {Options{Flavor: Traditional}, tt.single}} {
+				r, err := New([]*entitypb.Route{e}, nil, mode.options)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, ok := r.Match(&Request{Method: "GET", Scheme: "http", Path: "/", Header: tt.has}); ok != mode.want {
+					t.Errorf("%v: matches = %v, want %v", mode.options, ok, mode.want)
+				}
+			}
+		})
+	}
+}
+
+func TestUpstreamPath(t *testing.T) {
+	for _, tt := range []struct {
+		service, prefix string
+		strip           bool
+		path            string
+		v0, v1          string
+	}{
+		{"", "/a", true, "/a", "/", "/"},
+		{"/", "/a", true, "/a/", "/", "/"},
+		{"/s/", "/a", true, "/a", "/s", "/s/"},
+		{"/s/", "/a/", true, "/a/", "/s/", "/s/"},
+		{"/s/", "/a", true, "/a/x", "/s/x", "/s/x"},
+		{"/s/", "/foo", true, "/foox", "/s/x", "/s/x"},
+		{"/s/", "/foo", false, "/foo/x", "/s/foo/x", "/s/foo/x"},
+		{"/s", "/a/", true, "/a/", "/s/", "/s"},
+		{"/s", "/a", true, "/a", "/s", "/s"},
+		{"/s", "/a", true, "/a/x", "/s/x", "/s/x"},
+		{"/s", "/a", true, "/ax", "/s/x", "/sx"},
+		{"/s", "/", false, "/", "/s", "/s"},
+		{"/s", "/foo", false, "/foo/x", "/s/foo/x", "/sfoo/x"},
+		{"/s", "/a", true, "/a..", "/s", "/s"},
+		{"/s", "/a", true, "/a../b", "/s/b", "/sb"},
+		{"/s", "", true, "/x/y", "/s/x/y", "/sx/y"},
+	} {
+		t.Run(fmt.Sprintf("%s %s %v %s", tt.service, tt.prefix, tt.strip, tt.path), func(t *testing.T) {
+			for _, handling := range []string{"v0", "v1"} {
+				m := Match{
+					Route: &entitypb.Route{StripPath: tt.strip, PathHandling: &handling}, Service: &entitypb.Service{},
+					HasPath: tt.prefix != "", Matched: tt.prefix, v1: true,
+				}
+				if tt.service != "" {
+					m.Service.Path = &tt.service
+				}
+				want := tt.v0
+				if handling == "v1" {
+					want = tt.v1
+				}
+				if got := m.UpstreamPath(tt.path); got != want {
+					t.Errorf("%s: UpstreamPath(%q) = %q, want %q", handling, tt.path, got, want)
+				}
+			}
+		})
+	}
+}
+
+// FuzzRouteMatch compares the buckets with a walk over all candidates in order.
+func FuzzRouteMatch(f *testing.F) {
+	cases := readCases(f)
+	for _, c := range cases.Cases {
+		f.Add(c.Request.Method, c.Request.Scheme, c.Request.Host, c.Request.Target, c.Request.SNI)
+	}
+	var routers []*Router
+	for _, set := range cases.RouteSets {
+		for _, o := range []Options{{}, {Calculation: Original}, {Flavor: Traditional}} {
+			routes, services := entities(set)
+			r, err := New(routes, services, o)
+			if err != nil {
+				f.Fatal(err)
+			}
+			routers = append(routers, r)
+		}
+	}
+	f.Fuzz(func(t *testing.T, method, scheme, host, target, sni string) {
+		path := uri.Normalize("/" + target)
+		req := &Request{Method: method, Scheme: scheme, Host: host, Port: 8000, Path: path, SNI: sni}
+		for _, r := range routers {
+			got, ok := r.Match(req)
+			want := walk(r, req)
+			if ok != (want != nil) || ok && got.Route != want.route {
+				t.Fatalf("Match = %v, a walk over all candidates finds %v", got.Route, want)
+			}
+			if ok && got.Service != nil {
+				if up := got.UpstreamPath(path); !strings.HasPrefix(up, "/") {
+					t.Fatalf("UpstreamPath(%q) = %q", path, up)
+				}
+			}
+		}
+	})
+}
+
+func walk(r *Router, req *Request) *candidate {
+	seen := slices.Clone(r.rest)
+	for _, bucket := range r.byHost {
+		seen = append(seen, bucket...)
+	}
+	for _, bucket := range r.byPrefix {
+		seen = append(seen, bucket...)
+	}
+	slices.SortFunc(seen, func(a, b *candidate) int { return a.order - b.order })
+	q := query{Request: req, host: splitHost(req.Host, req.Port), strictPort: r.flavor == TraditionalCompatible}
+	for _, c := range seen {
+		if c.matches(&q) {
+			return c
+		}
+	}
+	return nil
+}
+
+func BenchmarkMatch(b *testing.B) {
+	for _, n := range []int{100, 10_000} {
+		b.Run(fmt.Sprint(n, " routes"), func(b *testing.B) {
+			var routes []*entitypb.Route
+			for i := range n {
+				routes = append(routes, route(fmt.Sprint(i), func(r *entitypb.Route) { r.Paths = []string{fmt.Sprintf("/route/%d", i)} }))
+			}
+			r, err := New(routes, nil, Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			req := &Request{Method: "POST", Scheme: "http", Host: "example.com", Path: "/route/77"}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, ok := r.Match(req); !ok {
+					b.Fatal("no match")
+				}
+			}
+		})
+	}
+}
