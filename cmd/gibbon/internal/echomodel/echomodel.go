@@ -147,12 +147,8 @@ func (s *Server) stop() { s.stopOnce.Do(func() { close(s.stopping) }) }
 // last handler has returned. It returns an error when serving fails. Run can
 // be called once.
 func (s *Server) Run(ctx context.Context) error {
-	// Requests outlive ctx by the grace period, hence a context of their own.
-	base, cut := context.WithCancel(context.WithoutCancel(ctx))
-	defer cut()
 	server := &http.Server{
 		Handler:           s.Handler(),
-		BaseContext:       func(net.Listener) context.Context { return base },
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
@@ -171,12 +167,13 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 
 	s.stop()
-	grace, release := context.WithTimeout(base, max(s.grace, 0))
+	// Requests outlive ctx by the grace period. Closing a connection then ends
+	// the context of its request, and with that the handler.
+	grace, release := context.WithTimeout(context.WithoutCancel(ctx), max(s.grace, 0))
 	err := server.Shutdown(grace)
 	release()
 	if err != nil {
 		s.log.Warn("echo model: cutting answers that did not finish in time", "grace", s.grace)
-		cut()
 		if err := server.Close(); err != nil && failed == nil {
 			failed = fmt.Errorf("echo model: close: %w", err)
 		}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -478,6 +479,29 @@ func TestResetAfter(t *testing.T) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// TestResetIsNoClose looks below HTTP: the connection ends with RST, not FIN.
+func TestResetIsNoClose(t *testing.T) {
+	base := start(t, Config{})
+	for _, n := range []string{"0", "1", "200"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		req := newRequest(t, "POST", base+chatPath, longWords+`,"stream":true}`, HeaderResetAfter, n)
+		if err := req.Write(conn); err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(conn)
+		if !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("reset after %s: %q, then %v", n, got, err)
+		}
+		if (len(got) == 0) != (n == "0") {
+			t.Errorf("reset after %s: %d bytes came", n, len(got))
 		}
 	}
 }

@@ -183,5 +183,8 @@ func (w *faultWriter) fail() error {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		err = tcp.SetLinger(0)
 	}
-	return errors.Join(errReset, err, conn.Close())
+	if err := errors.Join(err, conn.Close()); err != nil {
+		return fmt.Errorf("%w: %w", errReset, err)
+	}
+	return errReset
 }

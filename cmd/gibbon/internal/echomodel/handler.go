@@ -65,8 +65,11 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	err := s.serve(w, r)
 	switch {
-	case err == nil, errors.Is(err, errReset):
+	case err == nil, err == errReset:
+	case errors.Is(err, errReset):
+		s.log.Warn("echo model: a reset may have looked like a close", "path", r.URL.Path, "error", err)
 	default:
+		s.log.Debug("echo model: gave up an answer", "path", r.URL.Path, "error", err)
 		// Returning here would end the answer as if it were complete. This
 		// panic is net/http's way to close the connection instead.
 		panic(http.ErrAbortHandler)
