@@ -67,7 +67,8 @@ func install(ctx context.Context, need needs, log io.Writer) error {
 	fmt.Fprintf(log, "services: installing %s\n", strings.Join(names, " "))
 	for _, args := range [][]string{
 		{"update", "-q"},
-		append([]string{"install", "-q", "-y", "--no-install-recommends"}, names...),
+		// Another installation may be running; it will be over soon.
+		append([]string{"install", "-q", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"}, names...),
 	} {
 		cmd := exec.CommandContext(ctx, aptGet, args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -83,6 +84,68 @@ func TestMissing(t *testing.T) {
 	got, err := missing([]string{"wrk", "gibbon-no-such-program"})
 	if want := []string{"gibbon-no-such-program"}; !slices.Equal(got, want) || err != nil {
 		t.Errorf("missing = %q, %v, want %q", got, err, want)
+	}
+}
+
+// fakeAptGet puts an apt-get alone into PATH that notes what it is asked and
+// runs a line of shell, and returns the path of the notes.
+func fakeAptGet(t *testing.T, line string) (notes string) {
+	t.Helper()
+	folder := t.TempDir()
+	t.Setenv("PATH", folder)
+	notes = filepath.Join(folder, "notes")
+	script := "#!/bin/sh\necho \"$@\" >>" + notes + "\n" + line + "\n"
+	if err := os.WriteFile(filepath.Join(folder, "apt-get"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return notes
+}
+
+func TestInstall(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root installs packages")
+	}
+	need := needs{programs: []string{"wrk"}}
+	for _, tt := range []struct {
+		name, line, problem string
+	}{
+		{"brings the program", `case $1 in install) /bin/ln -s /bin/sh "$PATH/wrk";; esac`, ""},
+		{"fails", "exit 100", "apt-get update: exit status 100"},
+		{"brings something else", "", "wrk is not there"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			notes := fakeAptGet(t, tt.line)
+			err := install(t.Context(), need, io.Discard)
+			if tt.problem != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.problem) {
+					t.Errorf("install = %v, want an error with %q", err, tt.problem)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatalf("install = %v", err)
+			}
+			// What is there is not installed again.
+			if err := install(t.Context(), need, io.Discard); err != nil {
+				t.Errorf("second install = %v", err)
+			}
+			got, err := os.ReadFile(notes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := "update -q\ninstall -q -y --no-install-recommends -o DPkg::Lock::Timeout=120 wrk\n"
+			if string(got) != want {
+				t.Errorf("apt-get was asked\n%swant\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestInstallWithoutAptGetSaysWhatToDo(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	err := install(t.Context(), needs{programs: []string{"wrk"}}, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "sudo apt-get install wrk") {
+		t.Errorf("install = %v, want the command to type", err)
 	}
 }
 
