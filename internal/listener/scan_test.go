@@ -425,7 +425,7 @@ func sameAsNetHTTP(t *testing.T, passed []byte, h2c bool) {
 		}
 	}
 	in := &counted{r: bytes.NewReader(passed)}
-	br := bufio.NewReaderSize(in, 1<<20)
+	br := bufio.NewReaderSize(in, len(passed)+16)
 	for k, end := range ends {
 		r, err := http.ReadRequest(br)
 		if err != nil {
