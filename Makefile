@@ -39,7 +39,7 @@ lint: ## The part of check that runs no test
 # the tests that need PostgreSQL, which skip without it.
 .PHONY: unit
 unit: ## The part of check that runs the unit tests
-	$(GO_TEST) $$(go list ./... | grep -v '/gibbon/test/')
+	packages=$$(go list ./...) && $(GO_TEST) $$(echo "$$packages" | grep -Ev '/gibbon/test(/|$$)')
 
 # The packages run once, with the services there, instead of once in check and
 # again here.
