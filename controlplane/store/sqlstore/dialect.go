@@ -1,0 +1,365 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/gibbon-gateway/gibbon/controlplane/store"
+)
+
+// dialect is all that differs between the two databases once they are open.
+// Statements are otherwise the same: both take $1, $2, … as placeholders.
+type dialect struct {
+	name string
+
+	// beginView begins a transaction that sees one state and cannot write;
+	// beginUpdate one that can.
+	beginView, beginUpdate string
+
+	// beginEarly tells that every update begins its transaction at once. If
+	// not, one that reads nothing is a single batch without BEGIN and COMMIT.
+	beginEarly bool
+
+	// hasTable finds the table $1.
+	hasTable string
+
+	// lockRow, lockDoomed and lockParent end queries that lock what they find.
+	lockRow, lockDoomed, lockParent string
+
+	// classify says what an error of the driver means.
+	classify func(error) class
+
+	// closed tells whether a driver's connection is beyond use.
+	closed func(any) bool
+
+	// send runs statements inside the transaction that the session has begun.
+	send func(*session, []statement) error
+
+	// finish runs statements, takes the next version, logs changes and commits.
+	finish func(*session, []statement, []store.Change) (store.Version, error)
+}
+
+// class is what an error means to the store.
+type class uint8
+
+const (
+	other             class = iota
+	duplicate               // a primary key exists
+	danglingReference       // a foreign key leads nowhere
+	collision               // the transaction has to run again
+	unavailable             // the database is away, or cannot write
+)
+
+// channel is where PostgreSQL says that there is a new version.
+const channel = "gibbon_config"
+
+var postgres = &dialect{
+	name:        "postgres",
+	beginView:   "begin isolation level repeatable read read only",
+	beginUpdate: "begin isolation level read committed read write",
+	hasTable:    "select 1 where to_regclass($1) is not null",
+	// An update leaves the key alone, so it may go on while others make
+	// children of the row; only a deletion may not.
+	lockRow:    " for no key update",
+	lockDoomed: " for update of e",
+	lockParent: " for key share",
+	classify:   classifyPostgres,
+	closed:     func(c any) bool { return c.(*stdlib.Conn).Conn().IsClosed() },
+	send: func(ses *session, statements []statement) error {
+		for len(statements) > 0 {
+			n := batchLength(statements)
+			if _, _, err := sendBatch(ses, statements[:n], nil); err != nil {
+				return err
+			}
+			statements = statements[n:]
+		}
+		return nil
+	},
+	finish: finishPostgres,
+}
+
+var sqliteDialect = &dialect{
+	name:        "sqlite",
+	beginView:   "begin deferred",
+	beginUpdate: "begin immediate",
+	beginEarly:  true,
+	hasTable:    "select 1 from sqlite_master where type = 'table' and name = $1",
+	classify:    classifySQLite,
+	closed:      func(any) bool { return false },
+	send: func(ses *session, statements []statement) error {
+		_, err := execEach(ses, statements) // Only finish looks for parents.
+		return err
+	},
+	finish: finishSQLite,
+}
+
+func classifyPostgres(err error) class {
+	refused := new(pgconn.PgError)
+	if errors.As(err, &refused) {
+		switch refused.Code {
+		case "23505":
+			return duplicate
+		case "23503", "23001":
+			return danglingReference
+		case "40001", "40P01":
+			return collision
+		case "25006", // read-only, as a standby is
+			"55P03", // lock_timeout
+			"58030": // input or output failed
+			return unavailable
+		}
+		switch refused.Code[:min(2, len(refused.Code))] {
+		case "08", // the connection broke
+			"53", // out of disk, memory or connections
+			"57": // shutting down, starting up, statement_timeout
+			return unavailable
+		}
+		if failed := new(pgconn.ConnectError); errors.As(err, &failed) {
+			return unavailable
+		}
+		return other
+	}
+	var broken net.Error
+	failed := new(pgconn.ConnectError)
+	if errors.As(err, &failed) || errors.As(err, &broken) || pgconn.SafeToRetry(err) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, driver.ErrBadConn) {
+		return unavailable
+	}
+	return other
+}
+
+func classifySQLite(err error) class {
+	refused := new(sqlite.Error)
+	if !errors.As(err, &refused) {
+		return other
+	}
+	switch refused.Code() {
+	case sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+		return duplicate
+	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+		return danglingReference
+	}
+	switch refused.Code() & 0xff {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL,
+		sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_INTERRUPT:
+		return unavailable
+	}
+	return other
+}
+
+const (
+	// batchStatements, batchBytes and batchChanges bound what goes to
+	// PostgreSQL in one exchange, and so what is held in memory for it.
+	batchStatements = 1000
+	batchBytes      = 4 << 20
+	batchChanges    = 1000
+)
+
+// batchLength returns how many of the statements go into one batch.
+func batchLength(statements []statement) int {
+	size := 0
+	for i, s := range statements {
+		for _, arg := range s.args {
+			if text, ok := arg.(string); ok {
+				size += len(text)
+			}
+		}
+		if i > 0 && size > batchBytes || i == batchStatements {
+			return i
+		}
+	}
+	return len(statements)
+}
+
+// sendBatch sends statements in one exchange. If last is not nil it goes with
+// them, and returns the version that it took. Parents that were missing are
+// noted: in a transaction that was begun they have to stop it.
+func sendBatch(ses *session, statements []statement, last *statement) (v store.Version, noted []*store.ReferenceError, err error) {
+	err = ses.bounded(func(ctx context.Context) error {
+		return ses.conn.Raw(func(c any) error {
+			var batch pgx.Batch
+			for _, s := range statements {
+				batch.Queue(s.sql, s.args...)
+			}
+			if last != nil {
+				batch.Queue(last.sql, last.args...)
+			}
+			results := c.(*stdlib.Conn).Conn().SendBatch(ctx, &batch)
+			err := readResults(results, statements, &noted)
+			if err == nil && last != nil {
+				var number int64
+				err = results.QueryRow().Scan(&v.Epoch, &number, nil)
+				v.Number = uint64(number)
+			}
+			// Close reports what the commit of a batch without BEGIN met.
+			return errors.Join(err, results.Close())
+		})
+	})
+	return v, noted, err
+}
+
+// readResults reads the result of each statement up to the first that failed.
+func readResults(results pgx.BatchResults, statements []statement, noted *[]*store.ReferenceError) error {
+	for _, s := range statements {
+		tag, err := results.Exec()
+		if err != nil {
+			return s.explain(err, classifyPostgres)
+		}
+		if s.missing != nil && tag.RowsAffected() == 0 {
+			*noted = append(*noted, s.missing)
+		}
+	}
+	return nil
+}
+
+// explain says what a statement's error means, if it is about a duplicate.
+func (s *statement) explain(err error, classify func(error) class) error {
+	if s.taken != nil && classify(err) == duplicate {
+		return s.taken
+	}
+	return err
+}
+
+// takeVersion takes the version, logs the first changes and tells the others.
+// It is one statement because the row of config_version is what all writers
+// wait for.
+const takeVersion = `with taken as (
+	update config_version set number = number + 1 returning epoch, number
+), logged as (
+	insert into change (version, ordinal, time, actor, workspace, kind, id, op, document_before, document_after)
+	select t.number, c.* from taken t, unnest($1::integer[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
+		$7::text[], $8::text[], $9::text[]) c
+)
+select epoch, number, pg_notify('` + channel + `', number::text) from taken`
+
+// logMore logs the changes for which takeVersion had no room.
+const logMore = `insert into change (version, ordinal, time, actor, workspace, kind, id, op, document_before, document_after)
+	select t.number, c.* from config_version t, unnest($1::integer[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
+		$7::text[], $8::text[], $9::text[]) c`
+
+// changeColumns turns changes into the arrays that these two take.
+func changeColumns(changes []store.Change) []any {
+	n := len(changes)
+	var (
+		ordinals                           = make([]int32, n)
+		times                              = make([]int64, n)
+		actors, workspaces, kinds, ids, op = make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		before, after                      = make([]*string, n), make([]*string, n)
+	)
+	for i, c := range changes {
+		ordinals[i], times[i] = int32(c.Ordinal), c.Time.UnixMicro()
+		actors[i], workspaces[i], kinds[i], ids[i], op[i] = c.Actor, c.Workspace, c.Kind, c.ID, string(c.Op)
+		before[i], after[i] = nullable(c.Before), nullable(c.After)
+	}
+	return []any{ordinals, times, actors, workspaces, kinds, ids, op, before, after}
+}
+
+func nullable(document []byte) *string {
+	if document == nil {
+		return nil
+	}
+	s := string(document)
+	return &s
+}
+
+func finishPostgres(ses *session, statements []statement, changes []store.Change) (store.Version, error) {
+	first := changes[:min(len(changes), batchChanges)]
+	last := &statement{sql: takeVersion, args: changeColumns(first)}
+	if !ses.open && batchLength(statements) == len(statements) && len(first) == len(changes) {
+		// One batch is a transaction by itself. A missing parent stops it when
+		// the foreign key is checked, unless the parent came just in time.
+		version, noted, err := sendBatch(ses, statements, last)
+		if err != nil {
+			return store.Version{}, missingParent(noted, err)
+		}
+		return version, nil
+	}
+	if err := ses.begin(ses.store.d.beginUpdate); err != nil {
+		return store.Version{}, err
+	}
+	for n := batchLength(statements); n < len(statements); n = batchLength(statements) {
+		_, noted, err := sendBatch(ses, statements[:n], nil)
+		if err != nil || len(noted) > 0 {
+			return store.Version{}, missingParent(noted, err)
+		}
+		statements = statements[n:]
+	}
+	version, noted, err := sendBatch(ses, statements, last)
+	if err != nil || len(noted) > 0 {
+		return store.Version{}, missingParent(noted, err)
+	}
+	for rest := changes[len(first):]; len(rest) > 0; rest = rest[min(len(rest), batchChanges):] {
+		more := statement{sql: logMore, args: changeColumns(rest[:min(len(rest), batchChanges)])}
+		if _, _, err := sendBatch(ses, []statement{more}, nil); err != nil {
+			return store.Version{}, err
+		}
+	}
+	if err := ses.commit(); err != nil {
+		return store.Version{}, err
+	}
+	return version, nil
+}
+
+// execEach runs statements one by one and notes the parents that were missing.
+func execEach(ses *session, statements []statement) (noted []*store.ReferenceError, err error) {
+	for _, s := range statements {
+		err := ses.bounded(func(ctx context.Context) error {
+			if s.missing == nil {
+				_, err := ses.conn.ExecContext(ctx, s.sql, s.args...)
+				return s.explain(err, classifySQLite)
+			}
+			rows, err := ses.conn.QueryContext(ctx, s.sql, s.args...)
+			if err != nil {
+				return err
+			}
+			if !rows.Next() {
+				noted = append(noted, s.missing)
+			}
+			return errors.Join(rows.Err(), rows.Close())
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return noted, nil
+}
+
+func finishSQLite(ses *session, statements []statement, changes []store.Change) (store.Version, error) {
+	noted, err := execEach(ses, statements)
+	if err != nil {
+		return store.Version{}, err
+	}
+	if len(noted) > 0 {
+		return store.Version{}, noted[0]
+	}
+	if err := ses.exec(`update config_version set number = number + 1`); err != nil {
+		return store.Version{}, err
+	}
+	version, err := ses.version()
+	if err != nil {
+		return store.Version{}, err
+	}
+	for _, c := range changes {
+		err := ses.exec(`insert into change
+			(version, ordinal, time, actor, workspace, kind, id, op, document_before, document_after)
+			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+			int64(version.Number), c.Ordinal, c.Time.UnixMicro(), c.Actor, c.Workspace, c.Kind, c.ID, string(c.Op),
+			nullable(c.Before), nullable(c.After))
+		if err != nil {
+			return store.Version{}, err
+		}
+	}
+	if err := ses.commit(); err != nil {
+		return store.Version{}, err
+	}
+	return version, nil
+}

@@ -1,0 +1,197 @@
+package sqlstore
+
+import (
+	"errors"
+
+	"github.com/gibbon-gateway/gibbon/controlplane/store"
+)
+
+// statement is one statement that is sent together with others.
+type statement struct {
+	sql  string
+	args []any
+
+	// taken is what a duplicate means here; nil where none can happen.
+	taken *takenError
+
+	// missing is what an empty result means; nil for statements without one.
+	missing *store.ReferenceError
+}
+
+// takenError is a UniqueError that is not settled yet: the holder may have
+// expired.
+type takenError struct {
+	store.UniqueError
+	workspace string
+
+	// id is the id of the entity that was to have the value.
+	id string
+
+	// put tells that a duplicate id is a collision: Put saw no such entity.
+	put bool
+}
+
+// holds tells whether the transaction itself wrote the value to another entity.
+func (t *tx) holds(taken *takenError) bool {
+	for k, r := range t.rows {
+		if k.kind != taken.Kind || k.id == taken.id || r.gone || r.entity.Workspace != taken.workspace {
+			continue
+		}
+		for _, u := range r.entity.Uniques {
+			if u.Field == taken.Field && u.Value == taken.Value {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// rules are the names of the delete rules in the table reference.
+var rules = [...]string{store.Restrict: "restrict", store.Cascade: "cascade", store.SetNull: "set_null"}
+
+// flush sends what was written so far, so that a read sees it.
+func (t *tx) flush() error {
+	if err := t.begin(); err != nil {
+		return err
+	}
+	if len(t.queue) == 0 && len(t.order) == 0 {
+		return nil
+	}
+	return t.ses.store.d.send(t.ses, t.pending())
+}
+
+// finish sends what is left, takes the version and commits.
+func (t *tx) finish() (store.Version, error) {
+	version, err := t.ses.store.d.finish(t.ses, append(t.pending(), t.parents()...), t.changes)
+	return version, err
+}
+
+// pending returns the statements that make the database what rows says it
+// shall be, and marks them as sent.
+//
+// All old keys go before any new one comes, so that entities can swap values;
+// all entities come before the references to them.
+func (t *tx) pending() []statement {
+	out := t.queue
+	var dirty []*row
+	for _, k := range t.order {
+		// An entity that was deleted after it had been written has a new row.
+		if r := t.rows[k]; r.dirty {
+			dirty = append(dirty, r)
+		}
+	}
+	for _, r := range dirty {
+		if !r.stored {
+			continue
+		}
+		for _, table := range []string{"unique_value", "reference", "entity_tag"} {
+			out = append(out, statement{
+				sql:  `delete from ` + table + ` where kind = $1 and id = $2`,
+				args: []any{r.entity.Kind, r.entity.ID},
+			})
+		}
+	}
+	for _, r := range dirty {
+		out = append(out, r.statement())
+	}
+	for _, r := range dirty {
+		out = append(out, keys(&r.entity)...)
+		r.stored, r.dirty = true, false
+	}
+	t.queue, t.order = nil, nil
+	return out
+}
+
+// statement writes the row of the table entity.
+func (r *row) statement() statement {
+	e := &r.entity
+	var expires any
+	if !e.ExpiresAt.IsZero() {
+		expires = e.ExpiresAt.UnixMicro()
+	}
+	args := []any{e.Kind, e.ID, e.Workspace, string(e.Document), expires}
+	if r.stored {
+		return statement{
+			sql:  `update entity set workspace = $3, document = $4, expires_at = $5 where kind = $1 and id = $2`,
+			args: args,
+		}
+	}
+	return statement{
+		sql:  `insert into entity (kind, id, workspace, document, expires_at) values ($1, $2, $3, $4, $5)`,
+		args: args,
+		taken: &takenError{
+			UniqueError: store.UniqueError{Kind: e.Kind, Field: idField, Value: e.ID},
+			workspace:   e.Workspace, id: e.ID, put: r.put,
+		},
+	}
+}
+
+// keys returns the statements that write what an entity is found by.
+func keys(e *store.Entity) []statement {
+	var out []statement
+	for _, u := range e.Uniques {
+		out = append(out, statement{
+			sql:  `insert into unique_value (workspace, kind, field, value, id) values ($1, $2, $3, $4, $5)`,
+			args: []any{e.Workspace, e.Kind, u.Field, u.Value, e.ID},
+			taken: &takenError{
+				UniqueError: store.UniqueError{Kind: e.Kind, Field: u.Field, Value: u.Value},
+				workspace:   e.Workspace, id: e.ID,
+			},
+		})
+	}
+	for _, r := range e.References {
+		out = append(out, statement{
+			sql:  `insert into reference (kind, id, field, target_kind, target_id, rule) values ($1, $2, $3, $4, $5, $6)`,
+			args: []any{e.Kind, e.ID, r.Field, r.Kind, r.ID, rules[r.OnDelete]},
+		})
+	}
+	for _, tag := range e.Tags {
+		out = append(out, statement{
+			sql: `insert into entity_tag (workspace, tag, kind, id) values ($1, $2, $3, $4)
+				on conflict do nothing`, // a tag that is given twice is one tag
+			args: []any{e.Workspace, tag, e.Kind, e.ID},
+		})
+	}
+	return out
+}
+
+// parents returns statements that lock the parents of what was written. The
+// foreign keys would do so too, but only at the end, when this transaction
+// holds the version counter: one that deletes a parent would then wait for the
+// counter, and this one for the parent. They also tell which parent is missing.
+func (t *tx) parents() []statement {
+	var out []statement
+	locked := map[key]bool{}
+	for _, c := range t.changes {
+		r := t.rows[key{c.Kind, c.ID}]
+		if r == nil || r.gone {
+			continue
+		}
+		for _, ref := range r.entity.References {
+			k := key{ref.Kind, ref.ID}
+			if locked[k] {
+				continue
+			}
+			locked[k] = true
+			if parent, ok := t.rows[k]; ok && !parent.gone {
+				continue // This transaction holds it.
+			}
+			out = append(out, statement{
+				sql:     `select 1 from entity where kind = $1 and id = $2` + t.ses.store.d.lockParent,
+				args:    []any{ref.Kind, ref.ID},
+				missing: &store.ReferenceError{Kind: c.Kind, Field: ref.Field, ReferencedKind: ref.Kind, ID: ref.ID},
+			})
+		}
+	}
+	return out
+}
+
+// missingParent picks the error to report when a transaction that lacks a
+// parent was refused: the first that was noted, or else what the database said.
+func missingParent(noted []*store.ReferenceError, err error) error {
+	collided := new(collisionError)
+	if len(noted) > 0 && (err == nil || errors.As(err, &collided)) {
+		return noted[0]
+	}
+	return err
+}

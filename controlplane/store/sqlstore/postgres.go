@@ -1,0 +1,49 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// OpenPostgres opens the store in a PostgreSQL database, named by a URL or a
+// keyword string. It fails when the server does not answer, and, with
+// ErrNotBootstrapped, ErrNewMigrations or ErrNewerSchema, when the tables are
+// not those of this binary. The caller closes it.
+func OpenPostgres(ctx context.Context, dsn string, opts Options) (*Store, error) {
+	opts = opts.withDefaults()
+	config, err := postgresConfig(dsn, opts)
+	if err != nil {
+		return nil, err
+	}
+	db := openPostgresPool(config, opts)
+	s := newStore(postgres, db, db, opts)
+	s.listen = config
+	if err := s.checkSchema(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func postgresConfig(dsn string, opts Options) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		// pgx takes the password out of the text.
+		return nil, fmt.Errorf("read the address of the database: %w", err)
+	}
+	if config.ConnectTimeout == 0 || config.ConnectTimeout > opts.Timeout {
+		config.ConnectTimeout = opts.Timeout
+	}
+	return config, nil
+}
+
+func openPostgresPool(config *pgx.ConnConfig, opts Options) *sql.DB {
+	db := stdlib.OpenDB(*config)
+	db.SetMaxOpenConns(opts.MaxConns)
+	db.SetMaxIdleConns(opts.MaxConns)
+	return db
+}

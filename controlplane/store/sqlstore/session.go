@@ -1,0 +1,191 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gibbon-gateway/gibbon/controlplane/store"
+)
+
+// session is one connection for the time of one closure, and the transaction
+// on it. It begins and ends transactions with plain statements: a sql.Tx would
+// offer no way to bound BEGIN, COMMIT and ROLLBACK one by one.
+type session struct {
+	// ctx is the context of the call that the session lives in. It is stored
+	// because the methods of a Reader have none.
+	ctx   context.Context
+	store *Store
+	conn  *sql.Conn
+
+	// open tells that a transaction was begun.
+	open bool
+
+	// failed is the first error that a statement met. PostgreSQL refuses
+	// everything after it, and so do we on both databases.
+	failed error
+}
+
+// collisionError says that the transaction has to run again.
+type collisionError struct{ cause error }
+
+func (e *collisionError) Error() string { return "collision: " + e.cause.Error() }
+func (e *collisionError) Unwrap() error { return e.cause }
+
+// newSession takes a connection, which release gives back.
+func (s *Store) newSession(ctx context.Context, db *sql.DB) (*session, error) {
+	ses := &session{ctx: ctx, store: s}
+	bounded, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	conn, err := db.Conn(bounded)
+	if err != nil {
+		return nil, ses.explain(bounded, err)
+	}
+	ses.conn = conn
+	return ses, nil
+}
+
+// release rolls back what was not committed and gives the connection back.
+func (ses *session) release() {
+	if ses.open {
+		// The caller's context may have ended, which is no reason to keep the
+		// transaction open.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ses.ctx), time.Second)
+		defer cancel()
+		if _, err := ses.conn.ExecContext(ctx, "rollback"); err != nil {
+			// Closing the connection rolls back as well.
+			ses.discard()
+		}
+	}
+	if err := ses.conn.Close(); err != nil && !errors.Is(err, sql.ErrConnDone) {
+		ses.store.opts.Log.Warn("give a database connection back", "error", err)
+	}
+}
+
+// discard makes the pool close the connection.
+func (ses *session) discard() {
+	err := ses.conn.Raw(func(any) error { return driver.ErrBadConn })
+	if err != nil && !errors.Is(err, driver.ErrBadConn) && !errors.Is(err, sql.ErrConnDone) {
+		ses.store.opts.Log.Warn("discard a database connection", "error", err)
+	}
+}
+
+// begin begins a transaction, if there is none yet.
+func (ses *session) begin(statement string) error {
+	if ses.open {
+		return nil
+	}
+	// Set first: when the answer gets lost there may be a transaction.
+	ses.open = true
+	return ses.exec(statement)
+}
+
+func (ses *session) commit() error {
+	if err := ses.exec("commit"); err != nil {
+		return err
+	}
+	ses.open = false
+	return nil
+}
+
+// exec runs one statement without a result.
+func (ses *session) exec(statement string, args ...any) error {
+	return ses.bounded(func(ctx context.Context) error {
+		_, err := ses.conn.ExecContext(ctx, statement, args...)
+		return err
+	})
+}
+
+// query runs one statement and calls scan for each row of its result.
+func (ses *session) query(statement string, args []any, scan func(*sql.Rows) error) error {
+	return ses.bounded(func(ctx context.Context) error {
+		rows, err := ses.conn.QueryContext(ctx, statement, args...)
+		if err != nil {
+			return err
+		}
+		for rows.Next() {
+			if err := scan(rows); err != nil {
+				return errors.Join(err, rows.Close())
+			}
+		}
+		return errors.Join(rows.Err(), rows.Close())
+	})
+}
+
+// bounded runs one exchange with the database, explains its error and
+// remembers it.
+func (ses *session) bounded(exchange func(context.Context) error) error {
+	if ses.failed != nil {
+		return ses.failed
+	}
+	ctx, cancel := context.WithTimeout(ses.ctx, ses.store.opts.Timeout)
+	defer cancel()
+	err := exchange(ctx)
+	if err != nil {
+		ses.failed = ses.explain(ctx, err)
+	}
+	return ses.failed
+}
+
+// explain says in the store's words what went wrong; ctx is the exchange's.
+func (ses *session) explain(ctx context.Context, err error) error {
+	if taken := new(takenError); errors.As(err, &taken) {
+		return err
+	}
+	what := ses.store.d.classify(err)
+	if errors.Is(ses.ctx.Err(), context.Canceled) {
+		return fmt.Errorf("%w: %w", context.Canceled, err)
+	}
+	if ctx.Err() != nil || what == unavailable || ses.lost() {
+		// The connections that lie idle came from the same server and have
+		// probably met the same end.
+		ses.store.dropIdle()
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	switch what {
+	case collision, danglingReference:
+		return &collisionError{cause: err}
+	}
+	return fmt.Errorf("database: %w", err)
+}
+
+// lost tells whether the connection is beyond use.
+func (ses *session) lost() bool {
+	if ses.conn == nil {
+		return false
+	}
+	lost := false
+	err := ses.conn.Raw(func(c any) error {
+		lost = ses.store.d.closed(c)
+		return nil
+	})
+	return lost || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone)
+}
+
+// dropIdle closes the idle connections of the pools.
+func (s *Store) dropIdle() {
+	if s.writers != s.readers {
+		return // A file does not go away and come back.
+	}
+	s.writers.SetMaxIdleConns(0)
+	s.writers.SetMaxIdleConns(s.opts.MaxConns)
+}
+
+// version reads the current version.
+func (ses *session) version() (store.Version, error) {
+	var v store.Version
+	var number int64
+	found := false
+	err := ses.query(`select epoch, number from config_version`, nil, func(rows *sql.Rows) error {
+		found = true
+		return rows.Scan(&v.Epoch, &number)
+	})
+	if err == nil && !found {
+		err = errors.New("the table config_version is empty")
+	}
+	v.Number = uint64(number)
+	return v, err
+}
