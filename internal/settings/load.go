@@ -278,9 +278,11 @@ func (l *loader) build(command string) (*Settings, error) {
 			l.problem("%v", err)
 			continue
 		}
-		s.texts[d.Key] = value
-		if s.refs[d.Key] {
+		switch {
+		case s.refs[d.Key]:
 			s.texts[d.Key] = given.text
+		case d.kind == sizeKind || d.kind == listenKind || d.kind == streamKind:
+			s.texts[d.Key] = value
 		}
 	}
 	if names := sortedKeys(l.ignored); len(names) > 0 {

@@ -125,6 +125,7 @@ func TestNoSecretShows(t *testing.T) {
 	}
 	pg := s.Postgres()
 	for name, text := range map[string]string{
+		"%+v": strings.ReplaceAll(fmt.Sprintf("%+v", s), "PGSchema:"+mark, ""), "%#v of all": strings.ReplaceAll(fmt.Sprintf("%#v", *s), `PGSchema:"`+mark, ""),
 		"Public": string(public), "JSON": string(whole), "warnings": fmt.Sprint(warnings),
 		"postgres": fmt.Sprintf("%v %+v %#v %s", pg, pg, pg, pg.String()),
 		"%v":       fmt.Sprintf("%v", s.PGPassword), "%#v": fmt.Sprintf("%#v %#v", s.PGPassword, s.ClusterCertKey),
@@ -136,6 +137,7 @@ func TestNoSecretShows(t *testing.T) {
 			text = strings.ReplaceAll(strings.ReplaceAll(text, `search_path='"`+mark, ""), `"PGSchema":"`+mark, "")
 			text = strings.ReplaceAll(text, `"Plugins":["`+mark, "")
 		}
+		text = strings.ReplaceAll(strings.ReplaceAll(text, "Plugins:["+mark, ""), `Plugins:[]string{"`+mark, "")
 		if strings.Contains(text, mark) || strings.Contains(text, planted) || strings.Contains(text, "PRIVATE KEY") {
 			t.Errorf("%s shows a secret: %s", name, text)
 		}

@@ -130,7 +130,7 @@ type Settings struct {
 	DrainStreamTimeout   time.Duration
 
 	extra map[string]any    // values of keys that have no field above, by key
-	texts map[string]string // the text every set value was read from, by key
+	texts map[string]string // what Public shows better as it was written, by key; never a secret
 	refs  map[string]bool   // keys whose value came from a vault reference
 }
 
