@@ -97,9 +97,13 @@ func open(ctx context.Context, a Addr, o Options) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newListener(ctx, inner, a, o), nil
+}
+
+func newListener(ctx context.Context, inner net.Listener, a Addr, o Options) *Listener {
 	l := &Listener{addr: a, inner: inner, opt: o, done: make(chan struct{})}
 	if !a.SSL {
-		return l, nil
+		return l
 	}
 	l.tls = o.TLS.Clone()
 	l.tls.NextProtos = []string{"http/1.1"}
@@ -113,7 +117,7 @@ func open(ctx context.Context, a Addr, o Options) (*Listener, error) {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
 	l.wg.Go(func() { l.acceptTLS(run) })
-	return l, nil
+	return l
 }
 
 // Addr is the address that was bound, with the port that was chosen.
