@@ -1,0 +1,129 @@
+package schema
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
+	pluginpb "github.com/gibbon-gateway/gibbon/gen/gibbon/plugin/v1"
+	schemapb "github.com/gibbon-gateway/gibbon/gen/gibbon/schema/v1"
+)
+
+// Catalogue holds the compiled schemas of all entities and plugins. It never
+// changes once it is loaded and is safe for use by many goroutines.
+type Catalogue struct {
+	entities []*Schema // by kind
+	plugins  []*Schema // by name
+	byKind   map[string]*Schema
+	byPath   map[string]*Schema
+	byPlugin map[string]*Schema
+}
+
+// Load compiles every entity and plugin configuration that is linked into the
+// program. An error means that a proto is wrong: an option that contradicts
+// its field, a pattern that does not compile, a name used twice.
+func Load() (*Catalogue, error) {
+	// All files of the two packages are in the registry as soon as one is
+	// linked, so the packages are walked through any one file of each.
+	var messages []protoreflect.MessageDescriptor
+	for _, name := range []protoreflect.FullName{
+		entitypb.File_gibbon_entity_v1_reference_proto.Package(),
+		pluginpb.File_gibbon_plugin_v1_key_auth_proto.Package(),
+	} {
+		protoregistry.GlobalFiles.RangeFilesByPackage(name, func(file protoreflect.FileDescriptor) bool {
+			for i := range file.Messages().Len() {
+				messages = append(messages, file.Messages().Get(i))
+			}
+			return true
+		})
+	}
+	return compile(messages)
+}
+
+func compile(messages []protoreflect.MessageDescriptor) (*Catalogue, error) {
+	c := &Catalogue{byKind: map[string]*Schema{}, byPath: map[string]*Schema{}, byPlugin: map[string]*Schema{}}
+	comp := &compiler{records: map[protoreflect.FullName]*record{}}
+	for _, m := range messages {
+		if err := c.add(comp, m); err != nil {
+			return nil, fmt.Errorf("schema of %s: %w", m.FullName(), err)
+		}
+	}
+	slices.SortFunc(c.entities, func(a, b *Schema) int { return cmp.Compare(a.Kind(), b.Kind()) })
+	slices.SortFunc(c.plugins, func(a, b *Schema) int { return cmp.Compare(a.Kind(), b.Kind()) })
+	for _, s := range c.entities {
+		if err := s.link(comp); err != nil {
+			return nil, fmt.Errorf("schema of %s: %w", s.msg.FullName(), err)
+		}
+	}
+	return c, nil
+}
+
+// add compiles a message that is an entity or a plugin's configuration; other
+// messages are records that those use.
+func (c *Catalogue) add(comp *compiler, m protoreflect.MessageDescriptor) error {
+	s := &Schema{catalogue: c, msg: m}
+	table := c.byPlugin
+	switch {
+	case proto.HasExtension(m.Options(), schemapb.E_Entity):
+		s.entity = proto.GetExtension(m.Options(), schemapb.E_Entity).(*schemapb.Entity)
+		table = c.byKind
+	case proto.HasExtension(m.Options(), schemapb.E_Plugin):
+		s.plugin = proto.GetExtension(m.Options(), schemapb.E_Plugin).(*schemapb.Plugin)
+	default:
+		return nil
+	}
+	rec, err := comp.record(m)
+	if err != nil {
+		return err
+	}
+	s.record = rec
+	if s.checks, err = comp.checks(s.plugin.GetChecks()); err != nil {
+		return err
+	}
+	if s.Kind() == "" {
+		return fmt.Errorf("no name")
+	}
+	if table[s.Kind()] != nil {
+		return fmt.Errorf("%q is taken", s.Kind())
+	}
+	table[s.Kind()] = s
+	if s.entity == nil {
+		c.plugins = append(c.plugins, s)
+		return nil
+	}
+	if c.byPath[s.Path()] != nil {
+		return fmt.Errorf("path %q is taken", s.Path())
+	}
+	c.byPath[s.Path()] = s
+	c.entities = append(c.entities, s)
+	return nil
+}
+
+// Entity finds an entity by its name: "keyauth_credentials".
+func (c *Catalogue) Entity(kind string) (*Schema, bool) {
+	s, ok := c.byKind[kind]
+	return s, ok
+}
+
+// Path finds an entity by its collection's path segment: "key-auths".
+func (c *Catalogue) Path(segment string) (*Schema, bool) {
+	s, ok := c.byPath[segment]
+	return s, ok
+}
+
+// Plugin finds a plugin's configuration by the plugin's name: "key-auth".
+func (c *Catalogue) Plugin(name string) (*Schema, bool) {
+	s, ok := c.byPlugin[name]
+	return s, ok
+}
+
+// Entities are all entities by kind. The slice is shared.
+func (c *Catalogue) Entities() []*Schema { return c.entities }
+
+// Plugins are all plugin configurations by name. The slice is shared.
+func (c *Catalogue) Plugins() []*Schema { return c.plugins }

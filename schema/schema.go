@@ -1,0 +1,241 @@
+package schema
+
+import (
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	schemapb "github.com/gibbon-gateway/gibbon/gen/gibbon/schema/v1"
+)
+
+// Schema is what is known of one entity, or of one plugin's configuration. It
+// is made by Load and never changes.
+type Schema struct {
+	catalogue *Catalogue
+	msg       protoreflect.MessageDescriptor
+	entity    *schemapb.Entity // nil for a plugin's configuration
+	plugin    *schemapb.Plugin // nil for an entity
+	record    *record
+	foreign   []Foreign
+	checks    []*check            // of a plugin, on the entity that holds its configuration
+	config    *field              // the field that a plugin's schema describes, or nil
+	variants  map[string]*variant // by the value of the subschema key
+}
+
+// variant is a record's fields and checks under one value of the subschema
+// key.
+type variant struct {
+	record *record
+	config *Schema // the plugin's configuration, for plugins
+	checks []*check
+}
+
+// Foreign is a field that refers to another entity.
+type Foreign struct {
+	Field    string
+	Kind     string // of the entity that it refers to
+	OnDelete schemapb.OnDelete
+	Required bool
+}
+
+// Op is what an entity is validated for.
+type Op uint8
+
+// The operations: POST inserts, PUT upserts and PATCH updates.
+const (
+	Insert Op = iota
+	Upsert
+	Update
+)
+
+// Kind is the entity's name, such as "keyauth_credentials", or the plugin's.
+func (s *Schema) Kind() string {
+	if s.entity != nil {
+		return s.entity.GetKind()
+	}
+	return s.plugin.GetName()
+}
+
+// Path is the collection's path segment, such as "key-auths".
+func (s *Schema) Path() string {
+	if p := s.entity.GetPath(); p != "" {
+		return p
+	}
+	return s.Kind()
+}
+
+// NestedPath is the collection's segment below a parent, such as "key-auth".
+func (s *Schema) NestedPath() string {
+	if p := s.entity.GetNestedPath(); p != "" {
+		return p
+	}
+	return s.Path()
+}
+
+// EndpointKey is the unique field that may stand for the id in a URL, or "".
+func (s *Schema) EndpointKey() string { return s.entity.GetEndpointKey() }
+
+// Global reports that the entity belongs to no workspace.
+func (s *Schema) Global() bool { return s.entity.GetGlobal() }
+
+// LookupField is the field by which GET, PATCH and DELETE find an entity when
+// neither id nor endpoint key do and exactly one has the value; or "".
+func (s *Schema) LookupField() string { return s.entity.GetLookupField() }
+
+// TTL reports that the entity takes a ttl and ends by itself.
+func (s *Schema) TTL() bool { return s.entity.GetTtl() }
+
+// Foreign are the fields that refer to other entities. The slice is shared.
+func (s *Schema) Foreign() []Foreign { return s.foreign }
+
+// HasTags reports that the entity has tags.
+func (s *Schema) HasTags() bool { return s.record.byName["tags"] != nil }
+
+// Plugin is what a plugin says of itself; nil for entities.
+func (s *Schema) Plugin() *schemapb.Plugin { return s.plugin }
+
+// Protocols are those that a plugin may run for; nil for entities.
+func (s *Schema) Protocols() []string {
+	if s.plugin == nil {
+		return nil
+	}
+	if p := s.plugin.GetProtocols(); len(p) > 0 {
+		return p
+	}
+	return []string{"grpc", "grpcs", "http", "https"}
+}
+
+// Unique are the names of the fields that are unique by themselves; one of
+// them may stand for the id in a reference to such an entity.
+func (s *Schema) Unique() []string {
+	var names []string
+	for _, f := range s.record.fields {
+		if f.rules.GetUnique() || f.rules.GetUniqueAcrossWs() {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
+// UniqueAcrossWorkspaces reports that the values of a unique field are unique
+// in all workspaces together.
+func (s *Schema) UniqueAcrossWorkspaces(field string) bool {
+	f := s.record.byName[field]
+	return f != nil && f.rules.GetUniqueAcrossWs()
+}
+
+// variantKey is the value of the subschema key that decides: a plugin's name,
+// or the first protocol of a route that names a subschema.
+func (s *Schema) variantKey(doc Document) (key string, v *variant) {
+	value := doc.Get(s.entity.GetSubschemaKey())
+	if value.Kind() == KindString {
+		return value.Text(), s.variants[value.Text()]
+	}
+	for _, e := range value.Elements() {
+		if v := s.variants[e.Text()]; v != nil {
+			return e.Text(), v
+		}
+	}
+	if list := value.Elements(); len(list) > 0 {
+		return list[0].Text(), nil
+	}
+	return "", nil
+}
+
+// shape is the record by which doc is read: with the fields of its variant
+// when the subschema key picks one. The variant is nil when there is none.
+func (s *Schema) shape(doc Document) (*record, *variant) {
+	if len(s.variants) == 0 {
+		return s.record, nil
+	}
+	// A missing key counts with its default: a route without protocols is one
+	// for http and https.
+	if doc.Get(s.entity.GetSubschemaKey()).IsAbsent() {
+		if f := s.record.byName[s.entity.GetSubschemaKey()]; !f.def.IsAbsent() {
+			doc = doc.With(f.def, f.name)
+		}
+	}
+	if _, v := s.variantKey(doc); v != nil {
+		return v.record, v
+	}
+	return s.record, nil
+}
+
+// link settles what needs all schemas: references and variants.
+func (s *Schema) link(comp *compiler) error {
+	for _, f := range s.record.fields {
+		if f.typ == typeForeign {
+			target := s.catalogue.byKind[f.rules.GetReference()]
+			if target == nil {
+				return fmt.Errorf("%s refers to %q, which is no entity", f.name, f.rules.GetReference())
+			}
+			f.target = target
+			s.foreign = append(s.foreign, Foreign{f.name, target.Kind(), f.rules.GetOnDelete(), f.rules.GetRequired()})
+		}
+		if f.typ == typeConfig {
+			s.config = f
+		}
+	}
+	if s.entity.GetPluginConfig() {
+		return s.linkPlugins(comp)
+	}
+	return s.linkSubschemas(comp)
+}
+
+func (s *Schema) linkSubschemas(comp *compiler) error {
+	s.variants = map[string]*variant{}
+	for _, sub := range s.entity.GetSubschemas() {
+		rec := s.record
+		for _, over := range sub.GetFields() {
+			var err error
+			if rec, err = comp.override(rec, over.GetName(), over.GetRules()); err != nil {
+				return err
+			}
+		}
+		checks, err := comp.checks(sub.GetChecks())
+		if err != nil {
+			return err
+		}
+		for _, value := range sub.GetWhen() {
+			s.variants[value] = &variant{record: rec, checks: checks}
+		}
+	}
+	return nil
+}
+
+// linkPlugins makes a variant of every plugin: the configuration is described
+// by the plugin's message, the protocols are those it may run for, and scopes
+// that it forbids must be null.
+func (s *Schema) linkPlugins(comp *compiler) error {
+	if s.config == nil {
+		return fmt.Errorf("plugin_config without a TYPE_CONFIG field")
+	}
+	s.variants = map[string]*variant{}
+	for _, p := range s.catalogue.plugins {
+		rec := s.record.with(s.config.withRecord(p.record))
+		null := "null"
+		for _, scope := range p.plugin.GetForbiddenScopes() {
+			name := strings.ToLower(strings.TrimPrefix(scope.String(), "SCOPE_"))
+			if rec.byName[name] == nil {
+				continue // a scope that this build has no entity for
+			}
+			var err error
+			if rec, err = comp.override(rec, name, &schemapb.Field{Eq: &null}); err != nil {
+				return err
+			}
+		}
+		if s.record.byName["protocols"] != nil && len(p.plugin.GetProtocols()) > 0 {
+			def := texts(p.plugin.GetProtocols()).String()
+			f, err := comp.overridden(rec.byName["protocols"], &schemapb.Field{Default: &def})
+			if err != nil {
+				return err
+			}
+			f.elem = f.elem.clone()
+			f.elem.setOneOf(p.plugin.GetProtocols())
+			rec = rec.with(f)
+		}
+		s.variants[p.Kind()] = &variant{record: rec, config: p, checks: p.checks}
+	}
+	return nil
+}
