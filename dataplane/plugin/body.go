@@ -70,7 +70,9 @@ func (r *Request) SetSource(source io.ReadCloser, length int64) {
 // Body reads the whole body, at most limit bytes (0: MaxBufferedBody), and keeps
 // it, so that it is read from the client only once. It is nil when the request
 // has no body. The slice is valid to the end of the log phase, and it must not
-// be changed: give SetBody another one.
+// be changed: give SetBody another one. Once an answer is streamed the request no
+// longer holds its body, so that long streams stay small: who needs it in later
+// phases keeps the slice.
 //
 // A larger body is ErrBodyTooLarge; nothing of it is lost, and it can still go
 // upstream. A body that the client does not deliver is a *ClientError.
@@ -138,8 +140,9 @@ func (b *body) fill(limit int64) error {
 // clientError names the status that a failed read of the client's body has.
 func clientError(ctx context.Context, err error) error {
 	status := 400
+	var known *ClientError
 	switch {
-	case errors.Is(err, ErrBodyTooLarge):
+	case errors.Is(err, ErrBodyTooLarge), errors.As(err, &known):
 		return err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		status = 408

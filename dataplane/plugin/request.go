@@ -46,7 +46,7 @@ type Request struct {
 	// none. Both are shared: never change them.
 	Route    *entitypb.Route
 	Service  *entitypb.Service
-	Captures []string          // what the groups of a regex path matched, the first group first
+	Captures []string          // what a regex path and its groups matched, the whole match first
 	Named    map[string]string // the same for named groups; nil when there are none
 
 	// Consumer and Credential say who calls; see Authenticate. Credential is nil

@@ -6,7 +6,7 @@ import "net/http"
 // or from the gateway, then what they make of it.
 type Response struct {
 	// Status and Header are what will be sent. Hop-by-hop headers are gone; the
-	// gateway's own (Via, X-Kong-*) are added before the header phase.
+	// gateway's own (Via, X-Kong-*) are added after the header phase.
 	Status int
 	Header http.Header
 	// FromUpstream tells an upstream's answer from one of the gateway or of a

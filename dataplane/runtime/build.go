@@ -1,0 +1,225 @@
+package runtime
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	clusterpb "github.com/gibbon-gateway/gibbon/gen/gibbon/cluster/v1"
+	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
+
+	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
+	"github.com/gibbon-gateway/gibbon/dataplane/router"
+)
+
+// Options are what a node brings to a configuration. Keeper, Log and Decode are
+// needed.
+type Options struct {
+	// Version names the snapshot, for logs and headers.
+	Version string
+	// Plugins are those that the node can run.
+	Plugins []plugin.Plugin
+	// Decode reads a plugin's configuration, canonical JSON, into its message.
+	Decode func(name string, config []byte, into proto.Message) error
+	// Keeper outlives the runtime.
+	Keeper *Keeper
+	Log    *slog.Logger
+	Router router.Options
+	// HTTP is for calls that plugins make on their own account.
+	HTTP http.RoundTripper
+	// Upstream is about the connections to upstreams.
+	Upstream UpstreamOptions
+}
+
+// UpstreamOptions are a node's settings for connections to upstreams.
+type UpstreamOptions struct {
+	// PoolSize is how many idle connections are kept for one address, IdleTime
+	// for how long. Zero: 512 and 60 seconds; a negative PoolSize keeps none.
+	PoolSize int
+	IdleTime time.Duration
+	// Verify is whether certificates are verified where a service does not say;
+	// Roots is what they are verified against, nil the system's.
+	Verify bool
+	Roots  *x509.CertPool
+	// Certificate is shown to upstreams where a service names none. May be nil.
+	Certificate *tls.Certificate
+}
+
+// Build makes a snapshot ready to serve. The error is a *BuildError that names
+// every entity that cannot be put in force; nothing is held then. The caller
+// hands the runtime to a Live, or calls Release.
+func Build(snapshot *clusterpb.Snapshot, o Options) (*Runtime, error) {
+	config, err := Decode(snapshot)
+	if err != nil {
+		return nil, err
+	}
+	return BuildConfig(config, o)
+}
+
+// BuildConfig is Build for entities that are decoded already. The runtime keeps
+// the entities: they must not change any more.
+func BuildConfig(config *Config, o Options) (*Runtime, error) {
+	b := &builder{Options: o, config: config, rt: &Runtime{version: o.Version, log: o.Log, holder: o.Keeper.holder()}}
+	b.rt.users.Store(1)
+	if err := b.build(); err != nil {
+		// What was opened for this runtime has no other user yet.
+		return nil, errors.Join(err, b.rt.close())
+	}
+	return b.rt, nil
+}
+
+// builder is one Build under way.
+type builder struct {
+	Options
+	config    *Config
+	rt        *Runtime
+	problems  problems
+	consumers *plugin.Consumers
+}
+
+func (b *builder) build() error {
+	b.readConsumers()
+	chains := b.readPlugins()
+	services := b.readServices()
+	b.readRoutes(services, chains)
+	return b.problems.err()
+}
+
+func (b *builder) readConsumers() {
+	b.consumers = plugin.NewConsumers()
+	for _, consumer := range b.config.Consumers {
+		b.consumers.Add(consumer, render(consumer))
+	}
+	for _, key := range b.config.Keys {
+		if err := b.consumers.AddKey(key); err != nil {
+			b.problems.add(Problem{Kind: "keyauth_credentials", ID: key.GetId(), Field: "consumer", Message: err.Error()})
+		}
+	}
+}
+
+func (b *builder) readPlugins() *index {
+	known := make(map[string]plugin.Plugin, len(b.Plugins))
+	for _, p := range b.Plugins {
+		known[p.Name()] = p
+	}
+	chains := newIndex()
+	for _, p := range b.config.Plugins {
+		if !p.GetEnabled() || !slices.ContainsFunc(p.GetProtocols(), overHTTP) {
+			continue
+		}
+		problem := Problem{Kind: "plugins", ID: p.GetId(), Name: p.GetName()}
+		entry, ok := known[p.GetName()]
+		if !ok {
+			problem.Field, problem.Message = "name", fmt.Sprintf("plugin %q is not available on this node", p.GetName())
+			b.problems.add(problem)
+			continue
+		}
+		instance, err := b.instance(entry, p)
+		if err != nil {
+			problem.Field, problem.Message = "config", err.Error()
+			b.problems.add(problem)
+			continue
+		}
+		chains.add(instance, p)
+	}
+	return chains
+}
+
+// overHTTP says that a protocol is one that this data plane serves.
+func overHTTP(protocol string) bool {
+	switch protocol {
+	case "http", "https", "grpc", "grpcs":
+		return true
+	}
+	return false
+}
+
+// instance readies one handler. A plugin that panics is one that cannot be put
+// in force, as any other failure.
+func (b *builder) instance(entry plugin.Plugin, p *entitypb.Plugin) (instance *Instance, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			b.Log.Error("a plugin panicked while it was built",
+				"plugin", p.GetName(), "id", p.GetId(), "panic", cause, "stack", string(debug.Stack()))
+			err = fmt.Errorf("the plugin panicked: %v", cause)
+		}
+	}()
+	cfg := entry.NewConfig()
+	if err := b.Decode(p.GetName(), p.GetConfig(), cfg); err != nil {
+		return nil, err
+	}
+	handler, err := entry.Build(cfg, plugin.Env{
+		ID:        p.GetId(),
+		Name:      p.GetName(),
+		Consumers: b.consumers,
+		Log:       b.Log.With("plugin", p.GetName(), "plugin_id", p.GetId()),
+		HTTP:      b.HTTP,
+		Keeper:    b.rt.holder,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if handler.Close != nil {
+		b.rt.closers = append(b.rt.closers, closer{id: p.GetId(), name: p.GetName(), Closer: handler.Close})
+	}
+	return &Instance{Name: p.GetName(), ID: p.GetId(), Handler: handler, priority: entry.Info().GetPriority()}, nil
+}
+
+func (b *builder) readRoutes(services map[string]*Service, chains *index) {
+	plain := make(map[string]*entitypb.Service, len(services))
+	for _, s := range b.config.Services {
+		plain[s.GetId()] = s
+	}
+	var err error
+	b.rt.router, err = router.New(b.config.Routes, plain, b.Router)
+	if err != nil {
+		problem := Problem{Kind: "routes", Message: err.Error()}
+		var bad *router.RouteError
+		if errors.As(err, &bad) {
+			problem = Problem{
+				Kind: "routes", ID: bad.Route.GetId(), Name: bad.Route.GetName(),
+				Field: bad.Field, Message: bad.Err.Error(),
+			}
+		}
+		b.problems.add(problem)
+		return
+	}
+	b.rt.global = chains.chain("", "")
+	// Most routes have no plugins of their own and share a chain with the others
+	// of their service.
+	shared := make(map[string]*Chain)
+	b.rt.routes = make(map[*entitypb.Route]*Route, len(b.config.Routes))
+	for _, r := range b.config.Routes {
+		service := r.GetService().GetId()
+		chain := shared[service]
+		switch {
+		case len(chains.byRoute[r.GetId()]) > 0:
+			chain = chains.chain(r.GetId(), service)
+		case chain == nil:
+			chain = chains.chain("", service)
+			shared[service] = chain
+		}
+		b.rt.routes[r] = &Route{
+			Route:   r,
+			Service: services[service],
+			JSON:    render(r),
+			Chain:   chain,
+			HTTPS:   slices.Contains(r.GetProtocols(), "https") && !slices.Contains(r.GetProtocols(), "http"),
+			GRPC:    slices.Contains(r.GetProtocols(), "grpc") || slices.Contains(r.GetProtocols(), "grpcs"),
+		}
+	}
+}
+
+// keep holds a resource of the gateway itself.
+func keep[T io.Closer](b *builder, kind, name string, open func() (T, error)) (T, error) {
+	return plugin.Keep(plugin.Env{Name: kind, Keeper: b.rt.holder}, name, open)
+}
