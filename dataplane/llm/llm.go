@@ -1,0 +1,87 @@
+// Package llm is the hub in which the formats of callers and the formats of
+// providers meet: what a call to a model is, what comes back, how streams are
+// cut into events, and how tokens are counted. It knows no vendor; client reads
+// and writes what callers speak, provider what vendors speak.
+//
+// When caller and provider speak the same format the bytes pass through: one
+// pass finds and checks the members that matter (Object), and one splice makes
+// the edits (Edits). Numbers stay text, and members keep their order.
+package llm
+
+// Route is the kind of call that a route carries, by Kong's name.
+type Route string
+
+// The kinds of calls that this version runs.
+const (
+	Chat        Route = "llm/v1/chat"
+	Completions Route = "llm/v1/completions"
+	// Preserve converts nothing: bodies pass as they are.
+	Preserve Route = "preserve"
+)
+
+// Format is a wire format that callers or providers speak.
+type Format string
+
+// OpenAI is the format of OpenAI's chat completions and completions.
+const OpenAI Format = "openai"
+
+// Limits of what is read, so that one request cannot hold the node up.
+const (
+	// MaxDepth is how deeply JSON may nest.
+	MaxDepth = 200
+	// MaxValues is how many values one JSON text may hold.
+	MaxValues = 1_000_000
+	// MaxMessages is how many messages one chat may hold.
+	MaxMessages = 10_000
+	// MaxEvent is the largest event of a stream, in bytes.
+	MaxEvent = 1 << 20
+)
+
+// Request is a caller's call as it was read: the body and where its members of
+// interest are.
+type Request struct {
+	// Format is what the body is written in.
+	Format Format
+	// Body is the JSON text, and Fields what was found in it. Body is nil when
+	// the call has no body that could be read as JSON (a multipart form on its
+	// way through, a GET).
+	Body   []byte
+	Fields Object
+	// Model is the model that the caller named; empty when it named none.
+	Model string
+	// Streams says that the caller asked for a stream, and WantsUsage that it
+	// asked for the token counts at its end.
+	Streams, WantsUsage bool
+}
+
+// Members of a request in OpenAI's format that the gateway looks at or changes;
+// they index Request.Fields.
+const (
+	FieldModel = iota
+	FieldStream
+	FieldMessages
+	FieldPrompt
+	FieldTemperature
+	FieldMaxTokens
+	FieldMaxCompletionTokens
+	FieldTopP
+	FieldTopK
+	FieldStreamOptions
+	// FieldParam is the parameter that carries credentials, when a configuration
+	// names one that goes into the body.
+	FieldParam
+)
+
+// RequestFields are the names of the members above, without FieldParam.
+var RequestFields = []string{
+	FieldModel:               "model",
+	FieldStream:              "stream",
+	FieldMessages:            "messages",
+	FieldPrompt:              "prompt",
+	FieldTemperature:         "temperature",
+	FieldMaxTokens:           "max_tokens",
+	FieldMaxCompletionTokens: "max_completion_tokens",
+	FieldTopP:                "top_p",
+	FieldTopK:                "top_k",
+	FieldStreamOptions:       "stream_options",
+}

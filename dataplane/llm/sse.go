@@ -1,0 +1,154 @@
+package llm
+
+import (
+	"bytes"
+	"errors"
+)
+
+// ErrEventTooLarge says that one event of a stream is larger than MaxEvent.
+var ErrEventTooLarge = errors.New("event of the stream is too large")
+
+// ServerEvent is one event of a text/event-stream. Its slices are valid until
+// the reader that gave it is used again.
+type ServerEvent struct {
+	// Name is the event's type, empty when the stream names none.
+	Name []byte
+	// Data is what the data lines hold, joined by line feeds.
+	Data []byte
+}
+
+// EventReader cuts a text/event-stream into events, whatever the pieces it
+// comes in. Lines end with CR LF, LF or CR; comments, ids and retry times are
+// passed over. The zero value is ready, and must not be copied once used.
+type EventReader struct {
+	line    []byte // the start of a line whose end has not come
+	data    []byte
+	name    []byte
+	hasData bool
+	skipLF  bool // the last line ended with CR, so a LF belongs to it
+	begun   bool // the place of a byte order mark is behind us
+}
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// Read takes the next piece of the stream and calls f for each event that is
+// complete now. It stops at f's error and gives it back; ErrEventTooLarge says
+// that an event grew beyond MaxEvent. A reader that gave an error is of no
+// further use.
+func (e *EventReader) Read(piece []byte, f func(ServerEvent) error) error {
+	lf := bytes.IndexByte(piece, '\n')
+	for len(piece) > 0 {
+		if e.skipLF {
+			e.skipLF = false
+			if piece[0] == '\n' {
+				piece = piece[1:]
+				lf = bytes.IndexByte(piece, '\n')
+				continue
+			}
+		}
+		// A CR ends a line too; it is looked for up to the next LF only, so that
+		// no byte is searched twice.
+		end := lf
+		if end < 0 {
+			end = len(piece)
+		}
+		if cr := bytes.IndexByte(piece[:end], '\r'); cr >= 0 {
+			end = cr
+		} else if lf < 0 {
+			break
+		}
+		line := piece[:end]
+		e.skipLF = piece[end] == '\r'
+		piece = piece[end+1:]
+		if lf -= end + 1; lf < 0 {
+			lf = bytes.IndexByte(piece, '\n')
+		}
+		if len(e.line)+len(line) > MaxEvent {
+			return ErrEventTooLarge
+		}
+		if len(e.line) > 0 {
+			e.line = append(e.line, line...)
+			line = e.line
+		}
+		err := e.take(line, f)
+		e.line = e.line[:0]
+		if err != nil {
+			return err
+		}
+	}
+	if len(e.line)+len(piece) > MaxEvent {
+		return ErrEventTooLarge
+	}
+	e.line = append(e.line, piece...)
+	return nil
+}
+
+// Close says that the stream is over. An event whose closing empty line never
+// came is given to f too: some servers leave it out behind the last one.
+func (e *EventReader) Close(f func(ServerEvent) error) error {
+	line := e.line
+	e.line = nil
+	if len(line) > 0 {
+		if err := e.take(line, f); err != nil {
+			return err
+		}
+	}
+	return e.take(nil, f)
+}
+
+// take handles one line without its end.
+func (e *EventReader) take(line []byte, f func(ServerEvent) error) error {
+	if !e.begun {
+		e.begun = true
+		line = bytes.TrimPrefix(line, byteOrderMark)
+	}
+	if len(line) == 0 {
+		event := ServerEvent{Name: e.name, Data: e.data}
+		complete := e.hasData && len(e.data) > 0
+		e.hasData = false
+		e.data, e.name = e.data[:0], e.name[:0]
+		if !complete {
+			return nil
+		}
+		return f(event)
+	}
+	name, value, _ := bytes.Cut(line, []byte{':'})
+	if len(value) > 0 && value[0] == ' ' {
+		value = value[1:]
+	}
+	switch string(name) {
+	case "data":
+		if len(e.data)+len(value) >= MaxEvent {
+			return ErrEventTooLarge
+		}
+		if e.hasData {
+			e.data = append(e.data, '\n')
+		}
+		e.hasData = true
+		e.data = append(e.data, value...)
+	case "event":
+		e.name = append(e.name[:0], value...)
+	}
+	return nil
+}
+
+// AppendServerEvent appends one event to a text/event-stream. A name is written
+// when it is not empty; line ends in the data start new data lines.
+func AppendServerEvent(dst []byte, name string, data []byte) []byte {
+	if name != "" {
+		dst = append(dst, "event: "...)
+		dst = append(dst, name...)
+		dst = append(dst, '\n')
+	}
+	for {
+		end := bytes.IndexByte(data, '\n')
+		dst = append(dst, "data: "...)
+		if end < 0 {
+			dst = append(dst, data...)
+			return append(dst, '\n', '\n')
+		}
+		dst = append(dst, data[:end]...)
+		dst = append(dst, '\n')
+		data = data[end+1:]
+	}
+}
