@@ -129,10 +129,12 @@ func (s *Store) attempt(ctx context.Context, actor string, f func(*tx) error, lo
 		return store.Version{}, err
 	}
 	t := newTx(ses, locking)
-	version, err := t.run(actor, f)
-	// The connection goes back first: settling a violation needs another one,
-	// and SQLite has one for all writers.
-	ses.release()
+	version, err := func() (store.Version, error) {
+		// The connection goes back first, even when f panics: settling a
+		// violation needs another one, and SQLite has one for all writers.
+		defer ses.release()
+		return t.run(actor, f)
+	}()
 	if err != nil {
 		return store.Version{}, s.settle(ctx, t, err)
 	}

@@ -357,7 +357,7 @@ func (t *tx) Delete(kind, id string) error { return t.delete(key{kind, id}, fals
 // doomed lists what falls with an entity. It is followed by the query that
 // uses it, and its parameters are $1 and $2.
 const doomed = `with recursive doomed (kind, id) as (
-	select cast($1 as text), cast($2 as text)
+	select kind, id from entity where kind = $1 and id = $2
 	union
 	select r.kind, r.id from reference r join doomed d on r.target_kind = d.kind and r.target_id = d.id
 	where r.rule = 'cascade') `
