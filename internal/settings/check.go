@@ -93,17 +93,17 @@ func (s *Settings) checkRole() []string {
 	var p []string
 	switch s.Role {
 	case "control_plane":
-		if len(s.AdminListen) == 0 {
+		if len(s.AdminListen.Entries) == 0 {
 			p = append(p, `admin_listen must be specified when role = "control_plane"`)
 		}
-		if len(s.ClusterListen) == 0 {
+		if len(s.ClusterListen.Entries) == 0 {
 			p = append(p, `cluster_listen must be specified when role = "control_plane"`)
 		}
 		if s.Database == "off" {
 			p = append(p, `in-memory storage can not be used when role = "control_plane"`)
 		}
 	case "data_plane":
-		if len(s.ProxyListen) == 0 {
+		if len(s.ProxyListen.Entries) == 0 {
 			p = append(p, `proxy_listen must be specified when role = "data_plane"`)
 		}
 		if s.Database != "off" {
@@ -111,7 +111,7 @@ func (s *Settings) checkRole() []string {
 		}
 	}
 	if s.Role == "control_plane" || s.Role == "data_plane" {
-		if s.ClusterCert == "" || s.ClusterCertKey == "" {
+		if (s.ClusterCert == "") != (s.ClusterCertKey == "") || s.ClusterCert == "" && !s.clusterIsLocal() {
 			p = append(p, "cluster certificate and key must be provided to use Hybrid mode")
 		}
 		if s.ClusterMTLS == "pki" && s.ClusterCACert == "" {
@@ -122,6 +122,20 @@ func (s *Settings) checkRole() []string {
 		p = append(p, `cluster_dp_labels can only be used when role = "data_plane"`)
 	}
 	return p
+}
+
+// clusterIsLocal reports whether the planes talk to each other inside this
+// machine alone. Only there may they do it without certificates.
+func (s *Settings) clusterIsLocal() bool {
+	if s.Role == "control_plane" {
+		return s.ClusterListen.Loopback()
+	}
+	for _, a := range s.ControlPlanes() {
+		if host, _, err := net.SplitHostPort(a); err != nil || !isLoopback(host) {
+			return false
+		}
+	}
+	return true
 }
 
 // checkCertificates reads every certificate and key once, so that a wrong path

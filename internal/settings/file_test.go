@@ -79,11 +79,11 @@ func FuzzParseListeners(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := parseListeners("k", strings.Join(list.texts(), ", "), false)
+		again, err := parseListeners("k", strings.Join(list.shown(), ", "), false)
 		if err != nil {
-			t.Fatalf("%q gives %q, which is refused: %v", text, list.texts(), err)
+			t.Fatalf("%q gives %q, which is refused: %v", text, list.shown(), err)
 		}
-		if d := cmp.Diff(list, again, cmp.AllowUnexported(Listener{})); d != "" {
+		if d := cmp.Diff(list, again, cmp.AllowUnexported(Listeners{})); d != "" {
 			t.Fatalf("%q (-first +again):\n%s", text, d)
 		}
 	})

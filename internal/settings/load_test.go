@@ -59,10 +59,10 @@ func TestDefaultsPerCommand(t *testing.T) {
 				t.Fatal(err)
 			}
 			first := func(l Listeners) string {
-				if len(l) == 0 {
+				if len(l.Entries) == 0 {
 					return ""
 				}
-				return l[0].Address()
+				return l.Entries[0].HostPort()
 			}
 			got := []string{s.Database, s.Role, first(s.ProxyListen), first(s.AdminListen), first(s.ClusterListen)}
 			want := []string{tt.database, tt.role, tt.proxy, tt.admin, tt.cluster}
@@ -112,6 +112,17 @@ func TestLaterSourceWins(t *testing.T) {
 	s, _, err := load(t, Source{Prefix: named, Environ: []string{"GIBBON_PREFIX=/elsewhere"}})
 	if err != nil || s.Prefix != named {
 		t.Errorf("prefix = %v, %v; want the one of the command line, %q", s, err, named)
+	}
+}
+
+func TestNoCertificatesInsideOneMachine(t *testing.T) {
+	for _, src := range []Source{
+		{Command: "controlplane", Environ: []string{"GIBBON_CLUSTER_LISTEN=127.0.0.1:8005"}},
+		{Command: "dataplane", Environ: []string{"GIBBON_CLUSTER_CONTROL_PLANE=localhost:8005, [::1]:8005"}},
+	} {
+		if _, _, err := load(t, src); err != nil {
+			t.Errorf("%s: %v", src.Command, err)
+		}
 	}
 }
 
@@ -174,7 +185,9 @@ func TestProblems(t *testing.T) {
 		{name: "control plane without cluster port", command: "controlplane", env: append([]string{"KONG_CLUSTER_LISTEN=off"}, hybrid...), want: `cluster_listen must be specified when role = "control_plane"`},
 		{name: "data plane with database", command: "dataplane", env: append([]string{"KONG_DATABASE=postgres"}, hybrid...), want: "only in-memory storage can be used when role = \"data_plane\"\nHint: set database = off"},
 		{name: "data plane without proxy", command: "dataplane", env: append([]string{"KONG_PROXY_LISTEN=off"}, hybrid...), want: `proxy_listen must be specified when role = "data_plane"`},
-		{name: "hybrid without certificate", command: "dataplane", want: "cluster certificate and key must be provided to use Hybrid mode"},
+		{name: "data plane without certificate", command: "dataplane", env: []string{"KONG_CLUSTER_CONTROL_PLANE=127.0.0.1:8005,cp:8005"}, want: "cluster certificate and key must be provided to use Hybrid mode"},
+		{name: "certificate without key on loopback", command: "dataplane", env: hybrid[:1], want: "cluster certificate and key must be provided to use Hybrid mode"},
+		{name: "control plane without certificate", command: "controlplane", want: "cluster certificate and key must be provided to use Hybrid mode"},
 		{name: "pki without authority", command: "dataplane", env: append([]string{"KONG_CLUSTER_MTLS=pki"}, hybrid...), want: `cluster_ca_cert must be specified when cluster_mtls = "pki"`},
 		{name: "role of another command", env: []string{"KONG_ROLE=data_plane", "KONG_DATABASE=off", "KONG_CLUSTER_CERT=" + cert, "KONG_CLUSTER_CERT_KEY=" + key}, want: `role = "data_plane" does not fit 'gibbon run'; use 'gibbon dataplane'`},
 		{name: "other vault", env: []string{"KONG_PG_PASSWORD={vault://hcv/pg/password}"}, want: "pg_password: vault 'hcv' can not be used in settings, only env can"},

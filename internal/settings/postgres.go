@@ -37,9 +37,10 @@ func (s *Settings) Postgres() Postgres {
 }
 
 // DSN returns the connection string for pgx, the password in it. It asks for
-// TLS as the settings do, but it can not carry certificates that are not files:
-// whoever connects also puts TLSConfig, when that is not nil, into the parsed
-// config.
+// TLS as the settings do and names certificates that are PEM files. It can not
+// carry their content, nor more than one authority beside or instead of the
+// system's: for those put TLSConfig into the parsed config. Without them a
+// connection that should be checked fails; it is never made unchecked.
 func (p Postgres) DSN() string { return p.dsn(p.Password.Reveal()) }
 
 // String is the connection string without the password.
@@ -71,6 +72,14 @@ func (p Postgres) dsn(password string) string {
 		add("sslmode", "verify-full")
 	default:
 		add("sslmode", "require")
+	}
+	if p.SSL {
+		add("sslcert", p.Cert.Path())
+		add("sslkey", p.Key.Path())
+		// With sslmode=require an authority would mean to check after all.
+		if p.Verify && len(p.Trusted) == 1 && p.Trusted[0] != "system" {
+			add("sslrootcert", p.Trusted[0].Path())
+		}
 	}
 	if p.ConnectTimeout > 0 {
 		// The string counts whole seconds, of which 0 would mean for ever.

@@ -1,12 +1,15 @@
 package settings
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/gibbon-gateway/gibbon/internal/pki"
 )
 
 func TestDSN(t *testing.T) {
@@ -37,6 +40,28 @@ func TestDSN(t *testing.T) {
 				t.Errorf("as pgx reads it (-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+// TestDSNNamesFiles lets pgx read a string with every file in it.
+func TestDSNNamesFiles(t *testing.T) {
+	cert, key := clusterPair(t)
+	dir := t.TempDir()
+	certPath, keyPath := filepath.Join(dir, "c.crt"), filepath.Join(dir, "c.key")
+	if err := pki.WritePair(certPath, keyPath, []byte(cert), []byte(key)); err != nil {
+		t.Fatal(err)
+	}
+	pg := Postgres{Host: "db", Port: 1, Database: "k", User: "k", SSL: true, Verify: true, Cert: Material(certPath), Key: Material(keyPath), Trusted: []Material{Material(certPath)}}
+	cfg, err := pgx.ParseConfig(pg.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := cfg.TLSConfig; c.ServerName != "db" || c.InsecureSkipVerify || c.RootCAs == nil || len(c.Certificates) != 1 {
+		t.Errorf("pgx read %+v from %s", c, pg)
+	}
+	inline := Postgres{Host: "db", SSL: true, Verify: true, Cert: Material(cert), Key: Material(key), Trusted: []Material{Material(cert)}}
+	if text := inline.DSN(); strings.Contains(text, "BEGIN") || !strings.Contains(text, "verify-full") {
+		t.Errorf("content in the string, or unchecked: %s", text)
 	}
 }
 

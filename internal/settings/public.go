@@ -35,11 +35,7 @@ func (s *Settings) Public() map[string]any {
 		{"cluster_listeners", "", s.ClusterListen, false},
 		{"stream_listeners", "stream_proxy_ssl_enabled", s.streamListen(), true},
 	} {
-		list := []any{}
-		for _, entry := range l.list {
-			list = append(list, entry.public(l.stream))
-		}
-		out[l.name] = list
+		out[l.name] = l.list.public(l.stream)
 		if l.ssl != "" {
 			out[l.ssl] = l.list.AnyTLS()
 		}
@@ -55,7 +51,7 @@ func (s *Settings) streamListen() Listeners {
 	if v, ok := s.extra["stream_listen"].(*Listeners); ok {
 		return *v
 	}
-	return nil
+	return Listeners{}
 }
 
 // show renders one value; ok is false when there is none to show.
@@ -122,7 +118,7 @@ func (s *Settings) show(d *Descriptor) (shown any, ok bool) {
 		if text == "" {
 			return nil, false
 		}
-		return v.texts(), true
+		return v.shown(), true
 	case *time.Duration:
 		unit := time.Second
 		switch d.kind {

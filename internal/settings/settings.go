@@ -150,14 +150,7 @@ func (s *Settings) ControlPlanes() []string { return splitList(s.ClusterControlP
 func (s *Settings) AdminGUIURLs() []string { return splitList(s.AdminGUIURL) }
 
 // AdminExposed reports whether other machines can reach the Admin API.
-func (s *Settings) AdminExposed() bool {
-	for _, l := range s.AdminListen {
-		if !l.Loopback() {
-			return true
-		}
-	}
-	return false
-}
+func (s *Settings) AdminExposed() bool { return !s.AdminListen.Loopback() }
 
 // Secret is text that must not be shown. Every way of printing it gives six
 // asterisks; only Reveal gives the text.

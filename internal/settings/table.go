@@ -108,7 +108,7 @@ var generalKeys = []Descriptor{
 
 var listenKeys = []Descriptor{
 	{Key: "proxy_listen", Default: "0.0.0.0:8000, 0.0.0.0:8443 http2 ssl", kind: listenKind, at: func(s *Settings) any { return &s.ProxyListen },
-		Doc: "Where clients are served: off, or <ip>:<port> with the flags ssl, http2, proxy_protocol, reuseport; deferred, bind, backlog=<n>, ipv6only=<on|off> and so_keepalive=<...> are accepted."},
+		Doc: "Where clients are served: off, or <ip>:<port> with the flags ssl, http2, ipv6only=<on|off> and so_keepalive=<...>; reuseport, deferred, bind and backlog=<n> are accepted without effect."},
 	{Key: "admin_listen", Default: "127.0.0.1:8001, 127.0.0.1:8444 http2 ssl", kind: listenKind, at: func(s *Settings) any { return &s.AdminListen },
 		Doc: "Where the Admin API is served, REST and gRPC on the same port."},
 	{Key: "admin_gui_listen", Default: "0.0.0.0:8002, 0.0.0.0:8445 ssl", kind: listenKind, at: func(s *Settings) any { return &s.AdminGUIListen },
@@ -162,7 +162,7 @@ var clusterKeys = []Descriptor{
 	{Key: "cluster_control_plane", Default: "127.0.0.1:8005", kind: textKind, required: true, at: func(s *Settings) any { return &s.ClusterControlPlane },
 		Doc: "On a data plane: host:port of its control plane, or of several, comma separated."},
 	{Key: "cluster_cert", kind: materialKind, at: func(s *Settings) any { return &s.ClusterCert },
-		Doc: "Certificate with which control plane and data planes prove themselves; see gibbon hybrid gen_cert."},
+		Doc: "Certificate with which control plane and data planes prove themselves; see gibbon hybrid gen_cert. It may be left out only while they talk over loopback."},
 	{Key: "cluster_cert_key", kind: materialKind, Secret: true, at: func(s *Settings) any { return &s.ClusterCertKey },
 		Doc: "Key of cluster_cert."},
 	{Key: "cluster_mtls", Default: "shared", kind: textKind, Enum: strings.Fields("shared pki"), at: func(s *Settings) any { return &s.ClusterMTLS },
