@@ -68,9 +68,10 @@ type Request struct {
 	// Record is what the gateway notes for the log object.
 	Record Record
 
-	ctx  context.Context
-	body body
-	hold int64
+	ctx     context.Context
+	body    body
+	hold    int64
+	secrets []string
 }
 
 // Record is what the gateway notes about a request for logs and metrics.
@@ -150,7 +151,8 @@ func (r *Request) Reset() {
 	clear(tries)
 	fields := r.Log
 	fields.reset()
-	*r = Request{Log: fields}
+	clear(r.secrets)
+	*r = Request{Log: fields, secrets: r.secrets[:0]}
 	r.Record.Tries = tries[:0]
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gibbon-gateway/gibbon/dataplane/proxy/upstream"
 	"github.com/gibbon-gateway/gibbon/dataplane/runtime"
+	"github.com/gibbon-gateway/gibbon/internal/buildinfo"
 	"github.com/gibbon-gateway/gibbon/internal/listener"
 )
 
@@ -55,7 +56,7 @@ type Options struct {
 }
 
 const (
-	defaultVersion     = "3.8.1"
+	defaultVersion     = buildinfo.KongVersion
 	defaultBodyIdle    = time.Minute
 	defaultWriteStall  = 30 * time.Second
 	defaultMaxRequests = 10_000
