@@ -7,6 +7,7 @@ import (
 	"math"
 	"mime"
 	"mime/multipart"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -219,10 +220,7 @@ func (n *formNode) record(rec *record, ttl bool) Document {
 		}
 		members = append(members, Member{name, n.named[name].coerce(f)})
 	}
-	for _, i := range n.positions() {
-		members = append(members, Member{strconv.Itoa(i), n.indexed[i].coerce(free)})
-	}
-	return Object(members...)
+	return n.withPositions(members, free)
 }
 
 // inputField is the field or shorthand of that name, or nil.
@@ -293,8 +291,21 @@ func (n *formNode) entries(f *field) Document {
 	for _, name := range n.order {
 		members = append(members, Member{name, n.named[name].coerce(f)})
 	}
+	return n.withPositions(members, f)
+}
+
+// withPositions adds the positions as names. A name that was given in both
+// ways gets both values, as a list that the schema refuses.
+func (n *formNode) withPositions(members []Member, f *field) Document {
 	for _, i := range n.positions() {
-		members = append(members, Member{strconv.Itoa(i), n.indexed[i].coerce(f)})
+		name := strconv.Itoa(i)
+		value := n.indexed[i].coerce(f)
+		if n.named[name] == nil {
+			members = append(members, Member{name, value})
+			continue
+		}
+		at := slices.IndexFunc(members, func(m Member) bool { return m.Name == name })
+		members[at].Value = List(members[at].Value, value)
 	}
 	return Object(members...)
 }
