@@ -26,7 +26,7 @@ type dialect struct {
 	beginView, beginUpdate string
 
 	// beginEarly tells that every update begins its transaction at once. If
-	// not, one that reads nothing is a single batch without BEGIN and COMMIT.
+	// not, BEGIN waits for the first exchange.
 	beginEarly bool
 
 	// hasTable finds the table $1.
@@ -77,7 +77,7 @@ var postgres = &dialect{
 	send: func(ses *session, statements []statement) error {
 		for len(statements) > 0 {
 			n := batchLength(statements)
-			if _, _, err := sendBatch(ses, statements[:n], nil); err != nil {
+			if _, err := sendBatch(ses, statements[:n]); err != nil {
 				return err
 			}
 			statements = statements[n:]
@@ -180,36 +180,33 @@ func batchLength(statements []statement) int {
 	return len(statements)
 }
 
-// sendBatch sends statements in one exchange. If last is not nil it goes with
-// them, and returns the version that it took. Parents that were missing are
-// noted: in a transaction that was begun they have to stop it.
-func sendBatch(ses *session, statements []statement, last *statement) (v store.Version, noted []*store.ReferenceError, err error) {
+// sendBatch sends statements in one exchange and notes the parents that were
+// missing.
+func sendBatch(ses *session, statements []statement) (noted []*store.ReferenceError, err error) {
 	err = ses.bounded(func(ctx context.Context) error {
 		return ses.conn.Raw(func(c any) error {
 			var batch pgx.Batch
 			for _, s := range statements {
 				batch.Queue(s.sql, s.args...)
 			}
-			if last != nil {
-				batch.Queue(last.sql, last.args...)
-			}
 			results := c.(*stdlib.Conn).Conn().SendBatch(ctx, &batch)
-			err := readResults(results, statements, &noted)
-			if err == nil && last != nil {
-				var number int64
-				err = results.QueryRow().Scan(&v.Epoch, &number, nil)
-				v.Number = uint64(number)
-			}
-			// Close reports what the commit of a batch without BEGIN met.
-			return errors.Join(err, results.Close())
+			return errors.Join(readResults(results, statements, &noted), results.Close())
 		})
 	})
-	return v, noted, err
+	return noted, err
 }
 
 // readResults reads the result of each statement up to the first that failed.
 func readResults(results pgx.BatchResults, statements []statement, noted *[]*store.ReferenceError) error {
 	for _, s := range statements {
+		if s.version != nil {
+			var number int64
+			if err := results.QueryRow().Scan(&s.version.Epoch, &number, nil); err != nil {
+				return err
+			}
+			s.version.Number = uint64(number)
+			continue
+		}
 		tag, err := results.Exec()
 		if err != nil {
 			return s.explain(err, classifyPostgres)
@@ -271,41 +268,40 @@ func nullable(document []byte) *string {
 	return &s
 }
 
+// finishPostgres sends all that is left in as few exchanges as can be: one for
+// a transaction that has read nothing, BEGIN and COMMIT included.
 func finishPostgres(ses *session, statements []statement, changes []store.Change) (store.Version, error) {
-	first := changes[:min(len(changes), batchChanges)]
-	last := &statement{sql: takeVersion, args: changeColumns(first)}
-	if !ses.open && batchLength(statements) == len(statements) && len(first) == len(changes) {
-		// One batch is a transaction by itself. A missing parent stops it when
-		// the foreign key is checked, unless the parent came just in time.
-		version, noted, err := sendBatch(ses, statements, last)
-		if err != nil {
-			return store.Version{}, missingParent(noted, err)
-		}
-		return version, nil
-	}
-	if err := ses.begin(ses.store.d.beginUpdate); err != nil {
-		return store.Version{}, err
+	if !ses.open {
+		statements = append([]statement{{sql: ses.store.d.beginUpdate}}, statements...)
+		ses.open = true // From now on there may be a transaction.
 	}
 	for n := batchLength(statements); n < len(statements); n = batchLength(statements) {
-		_, noted, err := sendBatch(ses, statements[:n], nil)
+		noted, err := sendBatch(ses, statements[:n])
 		if err != nil || len(noted) > 0 {
 			return store.Version{}, missingParent(noted, err)
 		}
 		statements = statements[n:]
 	}
-	version, noted, err := sendBatch(ses, statements, last)
-	if err != nil || len(noted) > 0 {
+	var version store.Version
+	first := changes[:min(len(changes), batchChanges)]
+	statements = append(statements,
+		// The foreign keys are checked here and not at COMMIT: the check may
+		// wait for another transaction, which must not wait for the version.
+		// It also keeps the version from being taken where a parent is missing.
+		statement{sql: "set constraints all immediate"},
+		statement{sql: takeVersion, args: changeColumns(first), version: &version})
+	for rest := changes[len(first):]; len(rest) > 0; rest = rest[min(len(rest), batchChanges):] {
+		noted, err := sendBatch(ses, statements)
+		if err != nil || len(noted) > 0 {
+			return store.Version{}, missingParent(noted, err)
+		}
+		statements = []statement{{sql: logMore, args: changeColumns(rest[:min(len(rest), batchChanges)])}}
+	}
+	noted, err := sendBatch(ses, append(statements, statement{sql: "commit"}))
+	if err != nil {
 		return store.Version{}, missingParent(noted, err)
 	}
-	for rest := changes[len(first):]; len(rest) > 0; rest = rest[min(len(rest), batchChanges):] {
-		more := statement{sql: logMore, args: changeColumns(rest[:min(len(rest), batchChanges)])}
-		if _, _, err := sendBatch(ses, []statement{more}, nil); err != nil {
-			return store.Version{}, err
-		}
-	}
-	if err := ses.commit(); err != nil {
-		return store.Version{}, err
-	}
+	ses.open = false
 	return version, nil
 }
 

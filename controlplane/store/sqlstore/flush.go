@@ -16,6 +16,9 @@ type statement struct {
 
 	// missing is what an empty result means; nil for statements without one.
 	missing *store.ReferenceError
+
+	// version receives the result of takeVersion; nil for all others.
+	version *store.Version
 }
 
 // takenError is a UniqueError that is not settled yet: the holder may have
@@ -62,8 +65,7 @@ func (t *tx) flush() error {
 
 // finish sends what is left, takes the version and commits.
 func (t *tx) finish() (store.Version, error) {
-	version, err := t.ses.store.d.finish(t.ses, append(t.pending(), t.parents()...), t.changes)
-	return version, err
+	return t.ses.store.d.finish(t.ses, append(t.pending(), t.parents()...), t.changes)
 }
 
 // pending returns the statements that make the database what rows says it
@@ -155,10 +157,8 @@ func keys(e *store.Entity) []statement {
 	return out
 }
 
-// parents returns statements that lock the parents of what was written. The
-// foreign keys would do so too, but only at the end, when this transaction
-// holds the version counter: one that deletes a parent would then wait for the
-// counter, and this one for the parent. They also tell which parent is missing.
+// parents returns statements that lock the parents of what was written and
+// tell which of them is missing; the foreign keys would not say.
 func (t *tx) parents() []statement {
 	var out []statement
 	locked := map[key]bool{}

@@ -386,7 +386,7 @@ func (t *tx) delete(root key, expired bool) error {
 	if !found {
 		return store.ErrNotFound
 	}
-	staying, err := t.referrers(root)
+	staying, err := t.referrers(root, falling)
 	if err != nil {
 		return err
 	}
@@ -419,15 +419,23 @@ type referrer struct {
 	field, rule  string
 }
 
-func (t *tx) referrers(root key) ([]referrer, error) {
+// referrers returns the references to what falls with root. Who falls too has
+// no say; that is found out here because SQLite would search the list of the
+// falling from its start for each reference.
+func (t *tx) referrers(root key, falling []store.Entity) ([]referrer, error) {
+	falls := make(map[key]bool, len(falling))
+	for _, e := range falling {
+		falls[key{e.Kind, e.ID}] = true
+	}
 	var found []referrer
 	err := t.ses.query(doomed+`select r.kind, r.id, r.field, r.rule, r.target_kind, r.target_id
 		from reference r join doomed d on r.target_kind = d.kind and r.target_id = d.id
-		where not exists (select 1 from doomed x where x.kind = r.kind and x.id = r.id)
-		order by r.kind, r.id, r.field`, []any{root.kind, root.id}, func(rows *sql.Rows) error {
+		where r.rule <> 'cascade' order by r.kind, r.id, r.field`, []any{root.kind, root.id}, func(rows *sql.Rows) error {
 		var r referrer
 		err := rows.Scan(&r.from.kind, &r.from.id, &r.field, &r.rule, &r.target.kind, &r.target.id)
-		found = append(found, r)
+		if !falls[r.from] {
+			found = append(found, r)
+		}
 		return err
 	})
 	return found, err
