@@ -1,0 +1,239 @@
+// Package client reads and writes the wire formats that callers speak.
+package client
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/gibbon-gateway/gibbon/dataplane/llm"
+)
+
+// Error is a call that cannot be run, in the words that the caller is told. The
+// texts that do not speak of JSON's details are Kong's.
+type Error struct{ Message string }
+
+// Error is the message.
+func (e *Error) Error() string { return e.Message }
+
+// The answers to bodies that are no call to a model.
+var (
+	ErrUnreadable = &Error{Message: "content-type header does not match request body, or bad JSON formatting"}
+	ErrNoPrompt   = &Error{Message: "request body doesn't contain valid prompts"}
+	ErrManyForms  = &Error{Message: "request matches multiple LLM request formats"}
+)
+
+// OpenAI reads and writes OpenAI's chat and completion format for one route.
+type OpenAI struct {
+	route llm.Route
+	names *llm.Names
+}
+
+// NewOpenAI makes a reader of calls. param is the name of a member of the body
+// that carries credentials; empty when there is none.
+func NewOpenAI(route llm.Route, param string) *OpenAI {
+	names := llm.RequestFields
+	if route == llm.Preserve {
+		// Nothing but these two is looked at, and so nothing else can be ambiguous;
+		// the others keep their places without a name.
+		names = make([]string, len(llm.RequestFields))
+		names[llm.FieldModel], names[llm.FieldStream] = "model", "stream"
+	}
+	if param != "" {
+		names = append(names[:len(names):len(names)], param)
+	}
+	return &OpenAI{route: route, names: llm.NewNames(names...)}
+}
+
+// Read reads a call. Its error is an *Error.
+//
+// On a preserve route a body may be missing, and what it says is not judged.
+func (o *OpenAI) Read(body []byte, into *llm.Request) error {
+	*into = llm.Request{Format: llm.OpenAI}
+	if len(body) == 0 && o.route == llm.Preserve {
+		return nil
+	}
+	if err := into.Fields.Read(body, o.names); err != nil {
+		if ambiguous, ok := errors.AsType[*llm.AmbiguousError](err); ok {
+			return &Error{Message: ambiguous.Error()}
+		}
+		return ErrUnreadable
+	}
+	into.Body = body
+	// The model counts when it is a string that says something; null and the
+	// empty string are the same as none.
+	into.Model, _ = into.Fields.Text(llm.FieldModel)
+	into.Streams = into.Fields.Kind(llm.FieldStream) == 't'
+	if into.Fields.Kind(llm.FieldStreamOptions) == '{' {
+		into.WantsUsage = wantsUsage(into.Fields.Value(llm.FieldStreamOptions))
+	}
+	return nil
+}
+
+// Judge checks that a call that was read is one that its route can carry. Its
+// error is an *Error.
+func (o *OpenAI) Judge(r *llm.Request) error {
+	if o.route == llm.Preserve || r.Body == nil {
+		return nil
+	}
+	chat, completion := forms(r)
+	var found llm.Route
+	switch {
+	case chat && completion:
+		return ErrManyForms
+	case chat:
+		found = llm.Chat
+	case completion:
+		found = llm.Completions
+	default:
+		return ErrNoPrompt
+	}
+	if found != o.route {
+		return &Error{Message: fmt.Sprintf("[%s] message format is not compatible with [%s] route type", found, o.route)}
+	}
+	if r.Fields.Count(llm.FieldMessages) > llm.MaxMessages {
+		return &Error{Message: fmt.Sprintf("request body holds more than %d messages", llm.MaxMessages)}
+	}
+	return nil
+}
+
+// HasPrompt says whether the call holds anything to answer: the first thing that
+// is judged, before the model.
+func (o *OpenAI) HasPrompt(r *llm.Request) bool {
+	if o.route == llm.Preserve || r.Body == nil {
+		return true
+	}
+	chat, completion := forms(r)
+	return chat || completion
+}
+
+// forms says which kinds of calls a body looks like. Prompts in a list are what
+// newer releases of Kong take too.
+func forms(r *llm.Request) (chat, completion bool) {
+	chat = r.Fields.Kind(llm.FieldMessages) == '[' && r.Fields.Count(llm.FieldMessages) > 0
+	completion = r.Fields.Kind(llm.FieldPrompt) == '"' ||
+		r.Fields.Kind(llm.FieldPrompt) == '[' && r.Fields.Count(llm.FieldPrompt) > 0
+	return chat, completion
+}
+
+var streamOptions = llm.NewLenientNames("include_usage")
+
+func wantsUsage(options []byte) bool {
+	var o llm.Object
+	return o.Read(options, streamOptions) == nil && o.Kind(0) == 't'
+}
+
+var (
+	messageNames = llm.NewLenientNames("content")
+	partNames    = llm.NewLenientNames("text")
+)
+
+// Words counts the words of the prompt: of the text parts of all messages, or of
+// the prompt of a completion.
+func (o *OpenAI) Words(r *llm.Request) int {
+	switch o.route {
+	case llm.Chat:
+		words := 0
+		llm.Elements(r.Fields.Value(llm.FieldMessages), func(message []byte) bool {
+			words += contentWords(message)
+			return true
+		})
+		return words
+	case llm.Completions:
+		return textWords(r.Fields.Value(llm.FieldPrompt))
+	}
+	return 0
+}
+
+func contentWords(message []byte) int {
+	var m, p llm.Object
+	if m.Read(message, messageNames) != nil {
+		return 0
+	}
+	if m.Kind(0) == '"' {
+		return llm.Words(m.Value(0))
+	}
+	words := 0
+	llm.Elements(m.Value(0), func(part []byte) bool {
+		if p.Read(part, partNames) == nil && p.Kind(0) == '"' {
+			words += llm.Words(p.Value(0))
+		}
+		return true
+	})
+	return words
+}
+
+func textWords(value []byte) int {
+	if len(value) > 0 && value[0] == '"' {
+		return llm.Words(value)
+	}
+	words := 0
+	llm.Elements(value, func(element []byte) bool {
+		if element[0] == '"' {
+			words += llm.Words(element)
+		}
+		return true
+	})
+	return words
+}
+
+// FormObject turns a form-encoded body into the JSON object that it stands for:
+// flat, every value a string, and a list of strings where a name is repeated.
+func FormObject(body string) ([]byte, error) {
+	type member struct {
+		name   string
+		values []string
+	}
+	var members []member
+	places := make(map[string]int)
+	for pair := range strings.SplitSeq(body, "&") {
+		if pair == "" {
+			continue
+		}
+		key, value, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(key)
+		if err != nil {
+			return nil, ErrUnreadable
+		}
+		text, err := url.QueryUnescape(value)
+		if err != nil {
+			return nil, ErrUnreadable
+		}
+		at, ok := places[name]
+		if !ok {
+			at = len(members)
+			places[name] = at
+			members = append(members, member{name: name})
+		}
+		members[at].values = append(members[at].values, text)
+	}
+	if len(members) == 0 {
+		return nil, ErrUnreadable
+	}
+	out := append(make([]byte, 0, len(body)+len(members)*8), '{')
+	for i, m := range members {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(llm.AppendQuoted(out, m.name), ':')
+		if len(m.values) == 1 {
+			out = llm.AppendQuoted(out, m.values[0])
+			continue
+		}
+		for j, value := range m.values {
+			out = append(out, "[,"[min(j, 1)])
+			out = llm.AppendQuoted(out, value)
+		}
+		out = append(out, ']')
+	}
+	return append(out, '}'), nil
+}
+
+// AppendError appends the body of an error that the gateway makes itself, in
+// Kong's shape.
+func AppendError(dst []byte, message string) []byte {
+	dst = append(dst, `{"error":{"message":`...)
+	dst = llm.AppendQuoted(dst, message)
+	return append(dst, "}}"...)
+}

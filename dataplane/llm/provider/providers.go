@@ -1,0 +1,15 @@
+package provider
+
+import "github.com/gibbon-gateway/gibbon/dataplane/llm"
+
+// All lists every provider this binary can talk to.
+var All = []Provider{
+	&OpenAI{
+		name: "openai", host: "api.openai.com",
+		paths: map[llm.Route]string{
+			llm.Chat:        "/v1/chat/completions",
+			llm.Completions: "/v1/completions",
+			llm.Preserve:    "",
+		},
+	},
+}
