@@ -65,7 +65,7 @@ const channel = "gibbon_config"
 var postgres = &dialect{
 	name:        "postgres",
 	beginView:   "begin isolation level repeatable read read only",
-	beginUpdate: "begin isolation level read committed read write",
+	beginUpdate: "begin isolation level read committed",
 	hasTable:    "select 1 where to_regclass($1) is not null",
 	// An update leaves the key alone, so it may go on while others make
 	// children of the row; only a deletion may not.

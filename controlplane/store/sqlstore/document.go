@@ -35,5 +35,8 @@ func nullMember(object []byte, name string) ([]byte, error) {
 			return append(out, object[end:]...), nil
 		}
 	}
+	if _, err := decoder.Token(); err != nil {
+		return nil, fmt.Errorf("read the document: %w", err)
+	}
 	return object, nil
 }
