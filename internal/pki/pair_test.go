@@ -161,22 +161,35 @@ func TestReadPEM(t *testing.T) {
 	}
 }
 
-func TestServerTLS(t *testing.T) {
+func TestCertificates(t *testing.T) {
 	certPEM, keyPEM, err := GenerateClusterPair(1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	certs, keys := []string{string(certPEM)}, []string{string(keyPEM)}
+	var c Certificates
+	if _, err := c.choose(&tls.ClientHelloInfo{}); err == nil {
+		t.Error("a certificate was found where none was loaded")
+	}
+	if err := c.Load(certs, keys); err != nil {
+		t.Fatal(err)
+	}
 	for suite, want := range map[string]uint16{"modern": tls.VersionTLS13, "intermediate": tls.VersionTLS12, "old": tls.VersionTLS10, "custom": tls.VersionTLS12} {
-		cfg, err := ServerTLS(certs, keys, suite)
-		if err != nil || cfg.MinVersion != want || len(cfg.Certificates) != 1 {
-			t.Errorf("%s: got %+v, %v", suite, cfg, err)
+		if got := c.TLS(suite).MinVersion; got != want {
+			t.Errorf("%s: lowest version %x, want %x", suite, got, want)
 		}
 	}
-	if _, err := ServerTLS(certs, nil, "modern"); err == nil {
+	before := c.current.Load()
+	if err := c.Load(certs, nil); err == nil {
 		t.Error("a certificate without a key was accepted")
 	}
-	if _, err := ServerTLS(keys, keys, "modern"); err == nil {
+	if err := c.Load(keys, keys); err == nil {
 		t.Error("a key as certificate was accepted")
+	}
+	if c.current.Load() != before {
+		t.Error("a failed load replaced what was in use")
+	}
+	if got, err := c.choose(&tls.ClientHelloInfo{}); err != nil || got != &(*before)[0] {
+		t.Errorf("choose = %v, %v; want the default", got, err)
 	}
 }
