@@ -1,0 +1,96 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/gibbon-gateway/gibbon/controlplane/store/sqlstore"
+	"github.com/gibbon-gateway/gibbon/internal/settings"
+)
+
+// Kong's texts for a database that is not ready.
+const (
+	needsBootstrapping = "Database needs bootstrapping or is older than Gibbon 0.1.\n\n" +
+		"  To start a new database from scratch, run 'gibbon migrations bootstrap'."
+	newMigrations     = "New migrations available; run 'gibbon migrations up' to proceed"
+	pendingMigrations = "Database has pending migrations; run 'gibbon migrations finish'"
+	lockLost          = "aborted: another node is performing database changes"
+)
+
+// openStore opens the database of the settings. An SQLite file is made and
+// migrated on the way: on one machine nobody else uses it.
+func openStore(ctx context.Context, s *settings.Settings, log *slog.Logger) (*sqlstore.Store, error) {
+	options := sqlstore.Options{Poll: s.DBUpdateEvery, Log: log}
+	switch s.Database {
+	case "sqlite":
+		if err := migrateSQLite(ctx, s); err != nil {
+			return nil, fmt.Errorf("database %s: %w", s.SQLitePath, err)
+		}
+		st, err := sqlstore.OpenSQLite(ctx, s.SQLitePath, options)
+		return st, storeError(err)
+	case "postgres":
+		pg := s.Postgres()
+		options.Timeout = s.PGTimeout
+		st, err := sqlstore.OpenPostgres(ctx, pg.DSN(), options)
+		return st, storeError(err)
+	}
+	return nil, fmt.Errorf("database = %s has no store: use sqlite or postgres", s.Database)
+}
+
+func migrateSQLite(ctx context.Context, s *settings.Settings) error {
+	if err := settings.PreparePrefix(filepath.Dir(s.SQLitePath)); err != nil {
+		return err
+	}
+	m := sqlstore.NewSQLiteMigrator(s.SQLitePath, sqlstore.MigratorOptions{})
+	state, err := m.Status(ctx)
+	switch {
+	case err != nil:
+		return err
+	case state.NeedsBootstrap:
+		_, err = m.Bootstrap(ctx)
+	case len(state.New) > 0:
+		_, err = m.Up(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = m.Finish(ctx)
+	return err
+}
+
+// migrator is that of the database of the settings. A timeout of 0 is the
+// setting's.
+func migrator(s *settings.Settings, timeout, lockTimeout time.Duration) (*sqlstore.Migrator, error) {
+	options := sqlstore.MigratorOptions{Timeout: timeout, LockTimeout: lockTimeout}
+	switch s.Database {
+	case "sqlite":
+		if err := settings.PreparePrefix(filepath.Dir(s.SQLitePath)); err != nil {
+			return nil, err
+		}
+		return sqlstore.NewSQLiteMigrator(s.SQLitePath, options), nil
+	case "postgres":
+		options.Timeout = cmp.Or(timeout, s.PGTimeout)
+		return sqlstore.NewPostgresMigrator(s.Postgres().DSN(), options), nil
+	}
+	return nil, fmt.Errorf("database = %s has no migrations: use sqlite or postgres", s.Database)
+}
+
+// storeError says what to do about a database that is not ready.
+func storeError(err error) error {
+	switch {
+	case errors.Is(err, sqlstore.ErrNotBootstrapped):
+		return errors.New(needsBootstrapping)
+	case errors.Is(err, sqlstore.ErrNewMigrations):
+		return errors.New(newMigrations)
+	case errors.Is(err, sqlstore.ErrPending):
+		return errors.New(pendingMigrations)
+	case errors.Is(err, sqlstore.ErrLocked):
+		return errors.New(lockLost)
+	}
+	return err
+}
