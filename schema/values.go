@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,8 +36,9 @@ func isUUID(text string) bool {
 	return true
 }
 
-// canonicalNumber writes whole numbers without fraction and exponent, since
-// clients decode them into integers. Other numbers keep their text.
+// canonicalNumber is the one spelling of a number: whole ones have neither
+// fraction nor exponent, since clients decode them into integers. Whole
+// numbers beyond 2^53 and those out of range keep their text.
 func canonicalNumber(d Document) Document {
 	if strings.IndexAny(d.text, ".eE") < 0 {
 		if d.text == "-0" {
@@ -46,6 +48,9 @@ func canonicalNumber(d Document) Document {
 	}
 	if n, ok := d.Int(); ok {
 		return Int(n)
+	}
+	if f, ok := d.Float(); ok && f != math.Trunc(f) {
+		return Float(f)
 	}
 	return d
 }
