@@ -1,0 +1,142 @@
+package schema
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestFormats(t *testing.T) {
+	const (
+		name   = "': the only accepted ascii characters are alphanumerics or ., -, _, and ~"
+		badTag = "': expected printable ascii (except `,` and `/`) or valid utf-8 sequences"
+	)
+	for _, tt := range []struct{ format, value, want string }{
+		{"utf8_name", "a.b-c_d~e9", ""},
+		{"utf8_name", "naïve.日本", ""},
+		{"utf8_name", "a b", "invalid value 'a b" + name},
+		{"utf8_name", "a/b", "invalid value 'a/b" + name},
+
+		{"tag", "a b:c", ""},
+		{"tag", "é", ""},
+		{"tag", "a,b", "invalid tag 'a,b" + badTag},
+		{"tag", "a/b", "invalid tag 'a/b" + badTag},
+		{"tag", "a\nb", "invalid tag 'a\nb" + badTag},
+
+		{"host", "example.com", ""},
+		{"host", "a_b.svc.", ""},
+		{"host", "10.0.0.1", ""},
+		{"host", "::1", ""},
+		{"host", "example.com:80", "must not have a port"},
+		{"host", "10.0.0.1:80", "must not have a port"},
+		{"host", "[::1]:80", "must not have a port"},
+		{"host", "a b", "invalid value: a b"},
+		{"host", "10.0.0.300", "invalid value: 10.0.0.300"},
+		{"host", "-a", "invalid value: -a"},
+		{"host", "a..b", "invalid value: a..b"},
+		{"host", strings.Repeat("a", 64), "invalid value: " + strings.Repeat("a", 64)},
+		{"host", "h:x", "invalid value: h:x"},
+
+		{"host_with_optional_port", "h:80", ""},
+		{"host_with_optional_port", "[::1]:80", ""},
+		{"host_with_optional_port", "::1", ""},
+		{"host_with_optional_port", "h:65536", "invalid port number"},
+		{"host_with_optional_port", "h:", "invalid port number"},
+		{"host_with_optional_port", "1.2.3.400", "invalid ipv4 address: 1.2.3.400"},
+		{"host_with_optional_port", "::g", "invalid ipv6 address: ::g"},
+		{"host_with_optional_port", "a b", "invalid hostname: a b"},
+
+		{"wildcard_host", "a.b", ""},
+		{"wildcard_host", "*.a.b", ""},
+		{"wildcard_host", "a.*", ""},
+		{"wildcard_host", "*.a.*", "only one wildcard must be specified"},
+		{"wildcard_host", "a.*.b", "wildcard must be leftmost or rightmost character"},
+		{"wildcard_host", "10.0.0.1", "must not be an IP"},
+		{"wildcard_host", "a.b:80", "must not have a port"},
+		{"wildcard_host", "*.a.b:80", "must not have a port"},
+		{"wildcard_host", "a b", "invalid value: a b"},
+		{"wildcard_host", "*.a b", "invalid value: *.a b"},
+
+		{"sni", "a.b", ""},
+		{"sni", "::1", "must not be an IP"},
+		{"sni", "a.b:80", "must not have a port"},
+		{"sni", "a b", "invalid value: a b"},
+
+		{"route_host", "a.b:8443", ""},
+		{"route_host", "*.a.b:80", ""},
+		{"route_host", "a.*", ""},
+		{"route_host", "*.a.*", "invalid wildcard: must have at most one wildcard"},
+		{"route_host", "*a.b", "invalid wildcard: must be placed at leftmost or rightmost label"},
+		{"route_host", "*.a b", "invalid hostname: *.a b"},
+		{"route_host", "*.a:0x1", "invalid port number"},
+
+		{"ip", "10.0.0.1", ""},
+		{"ip", "10.0.0.0/8", "not an ip address: 10.0.0.0/8"},
+		{"ip_or_cidr", "10.0.0.0/8", ""},
+		{"ip_or_cidr", "::/0", ""},
+		{"ip_or_cidr", "10.0.0.1/8", ""},
+		{"ip_or_cidr", "10.0.0.0/33", "invalid ip or cidr range: '10.0.0.0/33'"},
+		{"ip_or_cidr", "fe80::1%eth0", "invalid ip or cidr range: 'fe80::1%eth0'"},
+
+		{"path", "/a/%20b;c=d", ""},
+		{"path", "/a b", "invalid path: '/a b' (characters outside of the reserved list of RFC 3986 found)"},
+		{"path", "/%zz", "invalid url-encoded value: '%zz'"},
+		{"path", "/%a", "invalid url-encoded value: '%a'"},
+		{"path", "/%", "invalid url-encoded value: '%'"},
+
+		{"router_path", "/a b/é", ""},
+		{"router_path", "/a%2Fb", ""},
+		{"router_path", "~/a(?<x>b)$", ""},
+		{"router_path", "a", "should start with: / (fixed path) or ~/ (regex path)"},
+		{"router_path", "~a", "should start with: / (fixed path) or ~/ (regex path)"},
+		{"router_path", "/a%2fb", "non-normalized path, consider use '/a%2Fb' instead"},
+		{"router_path", "/a/./b", "non-normalized path, consider use '/a/b' instead"},
+		{"router_path", "/a%zz", "invalid url-encoded value: '%zz'"},
+		{"router_path", "~/a(?=b)", "invalid regex: '/a(?=b)' (PCRE returned: invalid or unsupported Perl syntax: `(?=`)"},
+
+		{"http_method", "PURGE", ""},
+		{"http_method", "Get", "invalid value: Get"},
+		{"header_name", "X-a_9", ""},
+		{"header_name", "a b", "bad header name 'a b', allowed characters are A-Z, a-z, 0-9, '_', and '-'"},
+		{"route_header_name", "HOST", "cannot contain 'host' header, which must be specified in the 'hosts' attribute"},
+		{"route_header_name", "a:b", "bad header name 'a:b', allowed characters are A-Z, a-z, 0-9, '_', and '-'"},
+
+		{"url", "https://h/x?y", ""},
+		{"url", "//h/x", "missing scheme in url"},
+		{"url", "http:///x", "missing host in url"},
+		{"url", "http://h:x", `could not parse url. invalid port ":x" after host`},
+
+		{"certificate", "x", "invalid certificate: no certificate in the PEM text"},
+		{"key", "x", "invalid key: no private key in the PEM text"},
+	} {
+		got := formats[tt.format](tt.value)
+		if got != tt.want {
+			t.Errorf("%s of %q\n got %q\nwant %q", tt.format, tt.value, got, tt.want)
+		}
+	}
+}
+
+func TestBadUTF8(t *testing.T) {
+	for text, want := range map[string]int{"": -1, "é\uFFFD": -1, "\xff": 0, "é\xff": 2, "\uFFFD\xc3(": 3} {
+		if got := badUTF8(text); got != want {
+			t.Errorf("badUTF8(%q) = %d, want %d", text, got, want)
+		}
+	}
+}
+
+func TestRandomText(t *testing.T) {
+	seen := map[string]bool{}
+	count := map[rune]int{}
+	for range 1000 {
+		text := randomText()
+		if len(text) != 32 || strings.Trim(text, alphanumerics) != "" || seen[text] {
+			t.Fatalf("randomText() = %q", text)
+		}
+		seen[text] = true
+		for _, c := range text {
+			count[c]++
+		}
+	}
+	if len(count) != 62 {
+		t.Errorf("32,000 characters are only %d different ones", len(count))
+	}
+}
