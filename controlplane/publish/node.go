@@ -1,7 +1,9 @@
 package publish
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 
@@ -39,11 +42,13 @@ type Node struct {
 	Status        SyncStatus
 	// Applied is what the node said that it serves; its zero value: nothing yet.
 	Applied Position
-	// Refused is the newest version that the node could not apply, and Reasons
-	// say why. Both are cleared by the next version that it applies.
+	// Refused is the newest version that the node could not apply or could not
+	// be given, and Reasons or Message say why. Refused and Reasons are cleared by
+	// the next version that it applies.
 	Refused Position
 	Reasons []Reason
-	// Message says why the node was turned away, when Status is not normal.
+	// Message says why the node cannot take the configuration, when Status is
+	// not normal.
 	Message   string
 	Connected bool
 	// FirstSeen and LastSeen are when the node was heard of.
@@ -66,6 +71,9 @@ func (r Reason) String() string {
 			b.WriteByte(' ')
 		}
 	}
+	if b.Len() == 0 {
+		return r.Message
+	}
 	return strings.TrimSuffix(b.String(), " ") + ": " + r.Message
 }
 
@@ -76,9 +84,11 @@ type node struct {
 	live  *session // nil when it is not connected
 }
 
-// settled says whether the node has applied or refused the version.
-func (n *node) settled(version uint64) bool {
-	return n.Applied.Version >= version || n.Refused.Version >= version
+// settled says whether the node has applied or refused the version or a later
+// one of the epoch.
+func (n *node) settled(epoch string, version uint64) bool {
+	return n.Applied.Epoch == epoch && n.Applied.Version >= version ||
+		n.Refused.Epoch == epoch && n.Refused.Version >= version
 }
 
 // Limits on what a node may call itself: its strings are shown to operators and
@@ -97,30 +107,38 @@ func checkHello(h *clusterpb.Hello) error {
 	if _, err := uuid.Parse(h.GetNodeId()); err != nil || len(h.GetNodeId()) != 36 {
 		return errors.New("node_id must be a valid UUID")
 	}
-	for _, t := range []struct{ name, text string }{
-		{"boot_nonce", h.GetBootNonce()},
-		{"hostname", h.GetHostname()},
-		{"version", h.GetVersion()},
-		{"gibbon_version", h.GetGibbonVersion()},
-		{"held.epoch", h.GetHeld().GetEpoch()},
-	} {
-		if err := checkText(t.name, t.text); err != nil {
-			return err
-		}
-	}
-	for name, value := range h.GetLabels() {
-		if err := errors.Join(checkText("a label's name", name), checkText("a label", value)); err != nil {
-			return err
-		}
-	}
 	if h.GetBootNonce() == "" {
 		return errors.New("boot_nonce is missing")
 	}
 	if len(h.GetLabels()) > maxLabels {
 		return fmt.Errorf("%d labels, the limit is %d", len(h.GetLabels()), maxLabels)
 	}
-	if len(h.GetPlugins()) > maxNames || len(h.GetCapabilities()) > maxNames {
-		return errors.New("too many plugins or capabilities")
+	if n := max(len(h.GetPlugins()), len(h.GetCapabilities())); n > maxNames {
+		return fmt.Errorf("%d plugins or capabilities, the limit is %d", n, maxNames)
+	}
+	if err := checkPosition("held", h.GetHeld()); err != nil {
+		return err
+	}
+	type text struct{ name, text string }
+	texts := []text{
+		{"boot_nonce", h.GetBootNonce()},
+		{"hostname", h.GetHostname()},
+		{"version", h.GetVersion()},
+		{"gibbon_version", h.GetGibbonVersion()},
+	}
+	for name, value := range h.GetLabels() {
+		texts = append(texts, text{"a label's name", name}, text{"a label", value})
+	}
+	for _, p := range h.GetPlugins() {
+		texts = append(texts, text{"a plugin's name", p.GetName()}, text{"a plugin's version", p.GetVersion()})
+	}
+	for _, c := range h.GetCapabilities() {
+		texts = append(texts, text{"a capability", c})
+	}
+	for _, t := range texts {
+		if err := checkText(t.name, t.text); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -129,12 +147,18 @@ func checkText(name, text string) error {
 	if len(text) > maxText {
 		return fmt.Errorf("%s has %d bytes, the limit is %d", name, len(text), maxText)
 	}
-	for _, r := range text {
-		if r < ' ' || r == 0x7f {
-			return fmt.Errorf("%s has a control character", name)
-		}
+	if strings.ContainsFunc(text, unicode.IsControl) {
+		return fmt.Errorf("%s has a control character", name)
 	}
 	return nil
+}
+
+// checkPosition lets an absent position pass.
+func checkPosition(name string, p *clusterpb.Position) error {
+	if p != nil && len(p.GetHash()) != sha256.Size {
+		return fmt.Errorf("%s.hash has %d bytes, not %d", name, len(p.GetHash()), sha256.Size)
+	}
+	return checkText(name+".epoch", p.GetEpoch())
 }
 
 // compatible judges a data plane as Kong does: majors must agree, and neither
@@ -147,6 +171,8 @@ func (s *Server) compatible(h *clusterpb.Hello) (SyncStatus, string) {
 	if s.cfg.Version != "" {
 		ours, theirs := majorMinor(s.cfg.Version), majorMinor(h.GetVersion())
 		switch {
+		case ours == nil:
+			return StatusVersionIncompatible, fmt.Sprintf("control plane version %q is not a version", s.cfg.Version)
 		case theirs == nil:
 			return StatusVersionIncompatible, fmt.Sprintf("data plane version %q is not a version", h.GetVersion())
 		case theirs[0] != ours[0]:
@@ -211,4 +237,45 @@ func expiryOf(state *tls.ConnectionState) time.Time {
 		return time.Time{}
 	}
 	return state.PeerCertificates[0].NotAfter
+}
+
+func positionOf(p *clusterpb.Position) Position {
+	if p == nil {
+		return Position{}
+	}
+	return Position{Epoch: p.GetEpoch(), Version: p.GetVersion(), Hash: hex.EncodeToString(p.GetHash())}
+}
+
+// Bounds on the reasons that are kept of one refusal.
+const (
+	maxReasons     = 100
+	maxReasonBytes = 64 << 10
+)
+
+// reasonsOf takes over what a data plane gave as reasons, cut to the bounds.
+func reasonsOf(m *clusterpb.Nack) []Reason {
+	var list []Reason
+	budget := maxReasonBytes
+	cut := func(text string) string {
+		if len(text) > budget {
+			text = strings.ToValidUTF8(text[:budget], "")
+			budget = 0
+			return text
+		}
+		budget -= len(text)
+		return text
+	}
+	for _, r := range m.GetReasons() {
+		if len(list) == maxReasons || budget == 0 {
+			break
+		}
+		list = append(list, Reason{
+			Kind: cut(r.GetEntityKind()), ID: cut(r.GetEntityId()), Name: cut(r.GetEntityName()),
+			Field: cut(r.GetField()), Message: cut(r.GetMessage()),
+		})
+	}
+	if list == nil {
+		list = []Reason{{Message: "refused without a reason"}}
+	}
+	return list
 }

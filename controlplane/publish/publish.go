@@ -10,6 +10,7 @@ package publish
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -23,6 +24,7 @@ import (
 	clusterpb "github.com/gibbon-gateway/gibbon/gen/gibbon/cluster/v1"
 
 	"github.com/gibbon-gateway/gibbon/controlplane/snapshot"
+	"github.com/gibbon-gateway/gibbon/controlplane/store"
 )
 
 // Protocol is the version of the stream's protocol that this package speaks.
@@ -31,7 +33,10 @@ const Protocol = 1
 const (
 	frameSize        = 256 << 10
 	maxTransfers     = 64               // whole snapshots on their way at one time
-	maxCompressed    = 64 << 20         // what a data plane accepts
+	maxHold          = time.Second      // a transfer that takes longer gives up its turn
+	maxGone          = 10_000           // data planes that are remembered after they left
+	maxSize          = 256 << 20        // what a data plane accepts,
+	maxCompressed    = 64 << 20         // before and after compression
 	defaultHeartbeat = 10 * time.Second // dead after 4.5 of them, as Kong's 30 s × 1.5
 	defaultStall     = 30 * time.Second
 	defaultPurge     = 14 * 24 * time.Hour // Kong's cluster_data_plane_purge_delay
@@ -55,10 +60,15 @@ type Config struct {
 	// Plugins are the versions of the plugins that this control plane can
 	// configure, by name.
 	Plugins map[string]string
+	// Committed reads the newest version that the database has committed. It
+	// tells a data plane that is ahead of a slow control plane from one that
+	// remembers what a restored database has lost. Nil: what was published is
+	// all there is.
+	Committed func(ctx context.Context) (store.Version, error)
 	// Heartbeat is how often each side says that it lives. Zero: 10 s.
 	Heartbeat time.Duration
-	// Stall is how long one send may take before the stream is closed. Zero:
-	// 30 s.
+	// Stall is how long a stream may take no bytes, when there are some to send,
+	// before it is closed. Zero: 30 s.
 	Stall time.Duration
 	// MaxAge is how long a stream may last before its data plane is asked to
 	// connect anew, which spreads the nodes over the control planes. Zero:
@@ -84,7 +94,7 @@ type Server struct {
 	mu      sync.Mutex
 	current *edition
 	nodes   map[string]*node
-	changed chan struct{} // closed and replaced whenever a node's state changes
+	changed chan struct{} // closed and replaced when something is published or a node's state changes
 	closed  bool
 }
 
@@ -146,6 +156,7 @@ func (s *Server) Publish(epoch string, version uint64, snap *snapshot.Snapshot) 
 		return nil
 	}
 	s.current = e
+	s.notify()
 	for _, n := range s.nodes {
 		if n.live != nil {
 			n.live.poke()
@@ -155,8 +166,9 @@ func (s *Server) Publish(epoch string, version uint64, snap *snapshot.Snapshot) 
 }
 
 func (s *Server) edition(epoch string, version uint64, snap *snapshot.Snapshot) (*edition, error) {
-	if len(snap.Compressed) > maxCompressed {
-		return nil, fmt.Errorf("compressed snapshot has %d bytes, the limit is %d", len(snap.Compressed), maxCompressed)
+	if snap.Size > maxSize || len(snap.Compressed) > maxCompressed {
+		return nil, fmt.Errorf("snapshot has %d bytes, compressed %d; the limits are %d and %d",
+			snap.Size, len(snap.Compressed), maxSize, maxCompressed)
 	}
 	e := &edition{
 		position: Position{Epoch: epoch, Version: version, Hash: hex.EncodeToString(snap.Hash[:])},
@@ -193,17 +205,18 @@ func (s *Server) Published() (p Position, ok bool) {
 	return s.current.position, true
 }
 
-// WaitApplied returns when every data plane that is connected has applied or
-// refused the given version or a later one, or when ctx ends, with its error.
+// WaitApplied returns when the given version or a later one was published and
+// every data plane that is connected has applied or refused it, or when ctx
+// ends, with its error.
 func (s *Server) WaitApplied(ctx context.Context, version uint64) error {
 	for {
 		s.mu.Lock()
-		waiting := false
+		waiting := s.current == nil || s.current.position.Version < version
 		for _, n := range s.nodes {
-			if n.live != nil && !n.settled(version) {
-				waiting = true
+			if waiting {
 				break
 			}
+			waiting = n.live != nil && !n.settled(s.current.position.Epoch, version)
 		}
 		changed := s.changed
 		s.mu.Unlock()
@@ -245,15 +258,74 @@ func (s *Server) Nodes() []Node {
 // PurgeDelay is how long a data plane that is gone stays listed.
 func (s *Server) PurgeDelay() time.Duration { return s.cfg.PurgeDelay }
 
-// purge drops the nodes that have been gone for too long. s.mu is held.
+// purge drops the nodes that have been gone for too long, and those gone the
+// longest when there are too many: a node without a lasting id leaves another
+// entry at each start. s.mu is held.
 func (s *Server) purge(now time.Time) {
+	var gone []*node
 	maps.DeleteFunc(s.nodes, func(_ string, n *node) bool {
-		return n.live == nil && now.Sub(n.LastSeen) > s.cfg.PurgeDelay
+		if n.live != nil {
+			return false
+		}
+		old := now.Sub(n.LastSeen) > s.cfg.PurgeDelay
+		if !old {
+			gone = append(gone, n)
+		}
+		return old
 	})
+	if len(gone) <= maxGone {
+		return
+	}
+	slices.SortFunc(gone, func(a, b *node) int { return a.LastSeen.Compare(b.LastSeen) })
+	for _, n := range gone[:len(gone)-maxGone] {
+		delete(s.nodes, n.ID)
+	}
 }
 
-// notify wakes WaitApplied. s.mu is held.
+// notify wakes those who wait for a change. s.mu is held.
 func (s *Server) notify() {
 	close(s.changed)
 	s.changed = make(chan struct{})
+}
+
+// turn waits until a whole snapshot may be sent. The turn ends when done is
+// called and after maxHold at the latest, so that slow data planes, however many,
+// cannot keep the others waiting.
+func (s *Server) turn(ctx context.Context) (done func(), err error) {
+	select {
+	case s.transfers <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	var once sync.Once
+	free := func() { once.Do(func() { <-s.transfers }) }
+	hold := time.AfterFunc(maxHold, free)
+	return func() {
+		hold.Stop()
+		free()
+	}, nil
+}
+
+// committed is the newest version that this control plane knows to exist.
+func (s *Server) committed(ctx context.Context) (store.Version, error) {
+	ctx, cancel := context.WithTimeout(ctx, committedWait)
+	defer cancel()
+	if s.cfg.Committed != nil {
+		return s.cfg.Committed(ctx)
+	}
+	for {
+		s.mu.Lock()
+		current, changed := s.current, s.changed
+		s.mu.Unlock()
+		if current != nil {
+			return store.Version{Epoch: current.position.Epoch, Number: current.position.Version}, nil
+		}
+		select {
+		case <-changed:
+		case <-s.closing:
+			return store.Version{}, errors.New("the control plane is stopping")
+		case <-ctx.Done():
+			return store.Version{}, errors.New("nothing was published yet")
+		}
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	clusterpb "github.com/gibbon-gateway/gibbon/gen/gibbon/cluster/v1"
+	schemapb "github.com/gibbon-gateway/gibbon/gen/gibbon/schema/v1"
 
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
 	"github.com/gibbon-gateway/gibbon/schema"
@@ -89,10 +90,20 @@ func (c *compilation) add(e store.Entity) error {
 		return fmt.Errorf("encode: %w", err)
 	}
 	c.groups[e.Kind] = append(c.groups[e.Kind], encoded{e.ID, b})
-	if s.ConfiguresPlugins() {
-		c.plugins[doc.Get(s.SubschemaKey()).Text()] = true
+	if key := pluginKey(message); key != "" {
+		c.plugins[doc.Get(key).Text()] = true
 	}
 	return nil
+}
+
+// pluginKey is the field of an entity that holds a plugin's configuration in
+// which the plugin's name stands; "" for other entities.
+func pluginKey(m proto.Message) string {
+	entity, ok := proto.GetExtension(m.ProtoReflect().Descriptor().Options(), schemapb.E_Entity).(*schemapb.Entity)
+	if !ok || !entity.GetPluginConfig() {
+		return ""
+	}
+	return entity.GetSubschemaKey()
 }
 
 func (c *compilation) finish() (*Snapshot, error) {

@@ -2,6 +2,7 @@ package follow
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -10,10 +11,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -34,8 +39,12 @@ import (
 const (
 	cacheFormat    = 1
 	maxCacheHeader = 64 << 10
-	generations    = 3
+
+	keptGenerations = 3
+	temporary       = "tmp-" // begins the name of a file that is being written
 )
+
+var fileName = regexp.MustCompile(`^snapshot-([0-9]{16})\.gibbon$`)
 
 var cacheMagic = []byte{'G', 'I', 'B', 'S', 'N', 'A', 'P', cacheFormat}
 
@@ -47,77 +56,111 @@ type Cache struct {
 	sealer    cipher.AEAD // nil: plain bodies
 }
 
-// OpenCache readies the folder, which is made if it is missing. The cluster id
-// says whose snapshots are accepted. The key, 32 bytes, encrypts them; without
-// one they lie in the clear, readable by the file's owner alone.
+// OpenCache prepares the use of a folder, which is made when something is saved.
+// The cluster id says whose snapshots are accepted. The key, 32 bytes, encrypts
+// them; without one they lie in the clear, readable by the file's owner alone.
 func OpenCache(dir, clusterID string, key []byte) (*Cache, error) {
 	c := &Cache{dir: dir, clusterID: clusterID}
-	if key != nil {
-		block, err := aes.NewCipher(key)
-		if err != nil {
-			return nil, fmt.Errorf("cache key: %w", err)
-		}
-		if c.sealer, err = cipher.NewGCM(block); err != nil {
-			return nil, fmt.Errorf("cache key: %w", err)
-		}
+	if key == nil {
+		return c, nil
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("cache folder: %w", err)
+	if len(key) != 32 {
+		return nil, fmt.Errorf("cache key has %d bytes, not 32", len(key))
 	}
-	// What a killed process left behind half-written.
-	rest, err := filepath.Glob(filepath.Join(dir, "tmp-*"))
+	block, err := aes.NewCipher(key)
 	if err != nil {
-		return nil, fmt.Errorf("cache folder: %w", err)
+		return nil, fmt.Errorf("cache key: %w", err)
 	}
-	for _, path := range rest {
-		if err := os.Remove(path); err != nil {
-			return nil, fmt.Errorf("cache folder: %w", err)
-		}
+	if c.sealer, err = cipher.NewGCM(block); err != nil {
+		return nil, fmt.Errorf("cache key: %w", err)
 	}
 	return c, nil
 }
 
-// files lists the generations, newest first.
-func (c *Cache) files() ([]string, error) {
-	paths, err := filepath.Glob(filepath.Join(c.dir, "snapshot-*.gibbon"))
+// tidy removes what a killed process left behind half-written.
+func (c *Cache) tidy() error {
+	entries, err := os.ReadDir(c.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var all error
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), temporary) {
+			all = errors.Join(all, os.Remove(filepath.Join(c.dir, e.Name())))
+		}
+	}
+	return all
+}
+
+// generation is a snapshot's file in the folder.
+type generation struct {
+	number uint64
+	path   string
+}
+
+// generations lists the files, newest first. Others in the folder are nobody's
+// business.
+func (c *Cache) generations() ([]generation, error) {
+	entries, err := os.ReadDir(c.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(paths) // the number has a fixed width
-	slices.Reverse(paths)
-	return paths, nil
+	var list []generation
+	for _, e := range entries {
+		m := fileName.FindStringSubmatch(e.Name())
+		if m == nil {
+			continue
+		}
+		number, err := strconv.ParseUint(m[1], 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, generation{number, filepath.Join(c.dir, e.Name())})
+	}
+	slices.SortFunc(list, func(a, b generation) int { return cmp.Compare(b.number, a.number) })
+	return list, nil
 }
 
 // save writes a snapshot as the newest generation and drops those beyond the
 // third. Size is that of the uncompressed bytes. The old ones stay whatever goes
 // wrong.
-func (c *Cache) save(in Incoming, size uint64, compressed []byte) (err error) {
+func (c *Cache) save(in Incoming, size uint64, compressed []byte) error {
 	header := &clusterpb.CacheHeader{
 		Position:      &clusterpb.Position{Epoch: in.Epoch, Version: in.Version, Hash: in.Hash[:]},
 		Size:          size,
 		ClusterId:     c.clusterID,
 		WrittenUnixMs: time.Now().UnixMilli(),
+		Generation:    1,
+	}
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+		return err
+	}
+	old, err := c.generations()
+	if err != nil {
+		return err
+	}
+	if len(old) > 0 {
+		header.Generation = old[0].number + 1
+	}
+	name := fmt.Sprintf("snapshot-%016d.gibbon", header.GetGeneration())
+	if !fileName.MatchString(name) {
+		return fmt.Errorf("no generation can follow %s", old[0].path)
 	}
 	b, err := c.encode(header, compressed)
 	if err != nil {
 		return err
 	}
-	paths, err := c.files()
-	if err != nil {
+	if err := c.write(filepath.Join(c.dir, name), b); err != nil {
 		return err
 	}
-	next := uint64(1)
-	if len(paths) > 0 {
-		if _, err := fmt.Sscanf(filepath.Base(paths[0]), "snapshot-%d.gibbon", &next); err != nil {
-			return fmt.Errorf("foreign file %s in the cache folder", paths[0])
-		}
-		next++
-	}
-	if err := c.write(filepath.Join(c.dir, fmt.Sprintf("snapshot-%016d.gibbon", next)), b); err != nil {
-		return err
-	}
-	for _, old := range paths[min(len(paths), generations-1):] {
-		err = errors.Join(err, os.Remove(old))
+	for _, g := range old[min(len(old), keptGenerations-1):] {
+		err = errors.Join(err, os.Remove(g.path))
 	}
 	return err
 }
@@ -125,7 +168,7 @@ func (c *Cache) save(in Incoming, size uint64, compressed []byte) (err error) {
 // write puts a file in place all at once: a crash leaves the old state or the
 // new one.
 func (c *Cache) write(path string, b []byte) (err error) {
-	f, err := os.CreateTemp(c.dir, "tmp-*") // mode 0600
+	f, err := os.CreateTemp(c.dir, temporary+"*") // mode 0600
 	if err != nil {
 		return err
 	}
@@ -162,22 +205,22 @@ type cached struct {
 // load yields the generations, newest first, each with what is wrong with it.
 func (c *Cache) load() iter.Seq2[cached, error] {
 	return func(yield func(cached, error) bool) {
-		paths, err := c.files()
+		list, err := c.generations()
 		if err != nil {
 			yield(cached{path: c.dir}, err)
 			return
 		}
-		for _, path := range paths {
-			in, err := c.read(path)
-			if !yield(cached{in, path}, err) {
+		for _, g := range list {
+			in, err := c.read(g)
+			if !yield(cached{in, g.path}, err) {
 				return
 			}
 		}
 	}
 }
 
-func (c *Cache) read(path string) (Incoming, error) {
-	f, err := os.Open(path)
+func (c *Cache) read(g generation) (Incoming, error) {
+	f, err := os.Open(g.path)
 	if err != nil {
 		return Incoming{}, err
 	}
@@ -186,7 +229,7 @@ func (c *Cache) read(path string) (Incoming, error) {
 	if err != nil {
 		return Incoming{}, err
 	}
-	return c.decode(b)
+	return c.decode(b, g.number)
 }
 
 func (c *Cache) encode(header *clusterpb.CacheHeader, compressed []byte) ([]byte, error) {
@@ -213,8 +256,8 @@ func (c *Cache) encode(header *clusterpb.CacheHeader, compressed []byte) ([]byte
 	return append(b, sum[:]...), nil
 }
 
-// decode reads a cache file. Its errors say which check failed.
-func (c *Cache) decode(b []byte) (Incoming, error) {
+// decode reads the cache file of a generation. Its errors say which check failed.
+func (c *Cache) decode(b []byte, number uint64) (Incoming, error) {
 	if len(b) < len(cacheMagic)+4+sha256.Size {
 		return Incoming{}, fmt.Errorf("length: %d bytes are no cache file", len(b))
 	}
@@ -256,6 +299,9 @@ func (c *Cache) decode(b []byte) (Incoming, error) {
 		if body, err = c.sealer.Open(nil, header.GetNonce(), body, raw); err != nil {
 			return Incoming{}, errors.New("decryption: another key, or a damaged file")
 		}
+	}
+	if header.GetGeneration() != number {
+		return Incoming{}, fmt.Errorf("generation: the file was written as number %d", header.GetGeneration())
 	}
 	in, err := open(&clusterpb.Manifest{Position: header.GetPosition(), Size: header.GetSize()}, body)
 	if err != nil {

@@ -9,39 +9,26 @@ package follow
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
+	"runtime/debug"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/status"
 
 	clusterpb "github.com/gibbon-gateway/gibbon/gen/gibbon/cluster/v1"
 )
 
 // Protocol is the version of the stream's protocol that this package speaks.
 const Protocol = 1
-
-// Limits on what is accepted from a control plane. Nothing is allocated from a
-// length that was not checked against them.
-const (
-	maxSize       = 256 << 20
-	maxCompressed = 64 << 20
-	maxFrame      = 1 << 20 // they are 256 KiB; a later control plane may differ
-)
 
 // Times of the protocol.
 const (
@@ -50,16 +37,18 @@ const (
 	refusedPause = 5 * time.Minute  // after what waiting does not cure
 	healthyAfter = 60 * time.Second // of a stream, resets the backoff
 	applyLimit   = 30 * time.Second
-	dialLimit    = 10 * time.Second
+	dialLimit    = 10 * time.Second // from the dial to the Welcome
 )
 
 // Incoming is a snapshot that was received whole and whose hash is right.
 type Incoming struct {
 	Epoch    string
 	Version  uint64
-	Hash     [32]byte
+	Hash     [sha256.Size]byte
 	Snapshot *clusterpb.Snapshot
 }
+
+func (in Incoming) held() Held { return Held{in.Epoch, in.Version, in.Hash} }
 
 // Node is what the data plane says of itself.
 type Node struct {
@@ -71,42 +60,26 @@ type Node struct {
 	Labels        map[string]string
 }
 
-// RejectError is an Apply error that names what could not be applied.
-type RejectError struct{ Reasons []*clusterpb.Reason }
-
-func (e *RejectError) Error() string {
-	if len(e.Reasons) == 0 {
-		return "snapshot refused"
-	}
-	r := e.Reasons[0]
-	text := r.GetMessage()
-	if r.GetField() != "" {
-		text = r.GetField() + ": " + text
-	}
-	if r.GetEntityKind() != "" {
-		text = fmt.Sprintf("%s %s (%s): %s", r.GetEntityKind(), r.GetEntityName(), r.GetEntityId(), text)
-	}
-	if n := len(e.Reasons) - 1; n > 0 {
-		text += fmt.Sprintf(" (and %d more)", n)
-	}
-	return text
-}
-
 // Config is what a Follower needs.
 type Config struct {
 	// Addresses of control planes, host:port. They are tried in random order.
 	Addresses []string
-	// TLS is the data plane's side of mutual TLS. Nil means plaintext, which New
-	// refuses for any address off loopback, unless Dial is set.
-	TLS *tls.Config
+	// TLS gives the data plane's side of mutual TLS for an address. Nil means
+	// plaintext, which New refuses for any address off loopback, unless Dial is
+	// set.
+	TLS func(address string) *tls.Config
 	// Dial replaces the network, for a control plane in the same process.
 	Dial func(ctx context.Context) (net.Conn, error)
 	Node Node
-	// Apply makes a snapshot live. After its context has ended it must not:
-	// the control plane has been told then that the snapshot was refused. It is
-	// never called twice at a time.
+	// Apply makes a snapshot live. After its context has ended, 30 s later, it
+	// must not, and returns soon: the control plane is told then that the snapshot
+	// was refused. An error of type *RejectError tells it more. It is never called
+	// twice at a time, nor together with Advance.
 	Apply func(ctx context.Context, in Incoming) error
-	// Cache may be nil: nothing is kept on disk.
+	// Advance says that what is live has another position from now on: the
+	// content is the same, there is nothing to compile. It may be nil.
+	Advance func(Held)
+	// Cache keeps on disk what was applied. Nil: nothing is kept.
 	Cache *Cache
 	// Log may be nil.
 	Log *slog.Logger
@@ -116,6 +89,7 @@ type Config struct {
 type Follower struct {
 	cfg   Config
 	nonce string
+	saves chan save // mailbox of one for the cache, newest wins
 
 	mu    sync.Mutex
 	state State
@@ -129,24 +103,34 @@ type State struct {
 	Address string
 	// Held is what the node serves; its zero value: nothing.
 	Held Held
-	// FromCache says that Held was read from disk and no control plane has
-	// confirmed it since.
+	// FromCache says that Held was read from disk and the node has not been
+	// connected since.
 	FromCache bool
-	// Err is the newest failure to connect, receive or apply; nil after a success.
+	// Err says why the node is not connected; nil when it is, or never tried.
 	Err error
+	// Refused is the newest snapshot that the node could not apply and
+	// RefusedErr says why, until one is applied.
+	Refused    Held
+	RefusedErr error
+	// CacheErr says why Held is not on disk; nil when it is, is about to be, or
+	// there is no cache.
+	CacheErr error
 }
 
 // Held names a snapshot.
 type Held struct {
 	Epoch   string
 	Version uint64
-	Hash    [32]byte
+	Hash    [sha256.Size]byte
 }
 
 // New checks the configuration.
 func New(cfg Config) (*Follower, error) {
 	if cfg.Apply == nil {
 		return nil, errors.New("follow: no Apply")
+	}
+	if _, err := uuid.Parse(cfg.Node.ID); err != nil || len(cfg.Node.ID) != 36 {
+		return nil, fmt.Errorf("node id %q is not a UUID", cfg.Node.ID)
 	}
 	if cfg.Dial == nil && len(cfg.Addresses) == 0 {
 		return nil, errors.New("no control plane to follow: set cluster_control_plane")
@@ -166,7 +150,7 @@ func New(cfg Config) (*Follower, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Follower{cfg: cfg, nonce: uuid.NewString()}, nil
+	return &Follower{cfg: cfg, nonce: uuid.NewString(), saves: make(chan save, 1)}, nil
 }
 
 // loopback says whether a host:port can only be reached on this machine.
@@ -196,26 +180,35 @@ func (f *Follower) update(change func(*State)) {
 }
 
 // Run first applies the newest good snapshot in the cache, then follows until
-// ctx ends. It returns nil then, after its goroutines have ended.
+// ctx ends. It returns nil then, after its goroutines have ended. It is called
+// once.
 func (f *Follower) Run(ctx context.Context) error {
 	f.restore(ctx)
+	var saver sync.WaitGroup
+	saver.Go(f.save)
+	defer saver.Wait()
+	defer close(f.saves)
+
 	backoff := minBackoff
 	for ctx.Err() == nil {
-		began := time.Now()
-		pause, err := f.round(ctx)
+		r := f.round(ctx)
 		if ctx.Err() != nil {
 			break
 		}
-		if time.Since(began) >= healthyAfter {
+		f.update(func(s *State) { s.Connected, s.Address, s.Err = false, "", r.err })
+		if r.healthy {
 			backoff = minBackoff
 		}
-		f.update(func(s *State) { s.Connected, s.Address, s.Err = false, "", err })
-		if pause < 0 { // nobody asked for a certain pause: full jitter
+		pause := r.pause
+		switch {
+		case pause < 0: // nobody asked for a certain pause: full jitter
 			pause = time.Duration(rand.Int64N(int64(backoff)) + 1)
 			backoff = min(2*backoff, maxBackoff)
+		case pause == refusedPause: // spread those who were refused together
+			pause -= time.Duration(rand.Int64N(int64(refusedPause / 2)))
 		}
-		if err != nil {
-			f.cfg.Log.Warn("control plane is away", "error", err, "retry_in", pause.Round(time.Millisecond).String(),
+		if r.err != nil {
+			f.cfg.Log.Warn("control plane is away", "error", r.err, "retry_in", pause.Round(time.Millisecond).String(),
 				"config_version", f.State().Held.Version)
 		}
 		select {
@@ -223,6 +216,7 @@ func (f *Follower) Run(ctx context.Context) error {
 		case <-time.After(pause):
 		}
 	}
+	f.update(func(s *State) { s.Connected, s.Address = false, "" })
 	return nil
 }
 
@@ -230,6 +224,9 @@ func (f *Follower) Run(ctx context.Context) error {
 func (f *Follower) restore(ctx context.Context) {
 	if f.cfg.Cache == nil {
 		return
+	}
+	if err := f.cfg.Cache.tidy(); err != nil {
+		f.cfg.Log.Warn("cache folder not tidied", "error", err)
 	}
 	for in, err := range f.cfg.Cache.load() {
 		if err == nil {
@@ -240,9 +237,7 @@ func (f *Follower) restore(ctx context.Context) {
 			continue
 		}
 		f.cfg.Log.Info("configuration applied from the cache", "file", in.path, "config_version", in.Version)
-		f.update(func(s *State) {
-			s.Held, s.FromCache = Held{in.Epoch, in.Version, in.Hash}, true
-		})
+		f.update(func(s *State) { s.Held, s.FromCache = in.held(), true })
 		return
 	}
 	f.cfg.Log.Info("no cached configuration", "folder", f.cfg.Cache.dir)
@@ -250,94 +245,86 @@ func (f *Follower) restore(ctx context.Context) {
 
 // apply calls Config.Apply; a panic in it is an error, and so is taking too long.
 func (f *Follower) apply(ctx context.Context, in Incoming) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, applyLimit)
+	limited, cancel := context.WithTimeout(ctx, applyLimit)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic while the snapshot was compiled: %v", p)
+			f.cfg.Log.Error("panic while a configuration was compiled", "config_version", in.Version,
+				"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic while the configuration was compiled: %v", p)
 		}
 	}()
-	return f.cfg.Apply(ctx, in)
+	err = f.cfg.Apply(limited, in)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("not compiled within %s: %w", applyLimit, err)
+	}
+	return err
+}
+
+// save is a snapshot on its way to the cache.
+type save struct {
+	in         Incoming // without the decoded snapshot
+	size       uint64
+	compressed []byte
+}
+
+// keep hands a snapshot to the cache's goroutine without waiting for the disk.
+// Only one goroutine calls it at a time.
+func (f *Follower) keep(s save) {
+	if f.cfg.Cache == nil {
+		return
+	}
+	for {
+		select {
+		case f.saves <- s:
+			return
+		default:
+		}
+		select {
+		case <-f.saves: // an older one, which is no longer worth it
+		default:
+		}
+	}
+}
+
+// save writes what keep is given. A full disk costs nothing but the cache.
+func (f *Follower) save() {
+	for s := range f.saves {
+		err := f.cfg.Cache.save(s.in, s.size, s.compressed)
+		if err != nil {
+			f.cfg.Log.Warn("configuration not cached", "config_version", s.in.Version, "error", err)
+		}
+		f.update(func(st *State) { st.CacheErr = err })
+	}
+}
+
+// ending is what a try to follow ended with.
+type ending struct {
+	welcomed bool
+	healthy  bool          // it lasted long enough to begin anew
+	pause    time.Duration // before the next try; less than zero: the caller chooses
+	err      error
 }
 
 // round tries each control plane once, until one has welcomed the node, and
-// follows that one until the stream ends. A pause of less than zero leaves its
-// length to the caller.
-func (f *Follower) round(ctx context.Context) (pause time.Duration, err error) {
-	addresses := append([]string(nil), f.cfg.Addresses...)
+// follows that one until the stream ends.
+func (f *Follower) round(ctx context.Context) ending {
+	addresses := slices.Clone(f.cfg.Addresses)
 	if f.cfg.Dial != nil {
 		addresses = []string{"in-process"}
 	}
 	rand.Shuffle(len(addresses), func(i, j int) { addresses[i], addresses[j] = addresses[j], addresses[i] })
-	var all []error
-	pause = -1
+	all := ending{pause: refusedPause}
 	for _, address := range addresses {
-		welcomed, wait, err := f.connect(ctx, address)
-		if welcomed {
-			return wait, err
+		e := f.connect(ctx, address)
+		if e.welcomed || ctx.Err() != nil {
+			return e
 		}
-		if err != nil {
-			all = append(all, fmt.Errorf("%s: %w", address, err))
-		}
-		pause = max(pause, wait)
-		if ctx.Err() != nil {
-			break
+		// The most hopeful one says how long to wait.
+		all.pause = min(all.pause, e.pause)
+		if e.err != nil {
+			all.err = errors.Join(all.err, fmt.Errorf("%s: %w", address, e.err))
 		}
 	}
-	return pause, errors.Join(all...)
-}
-
-func (f *Follower) connect(ctx context.Context, address string) (welcomed bool, pause time.Duration, err error) {
-	var refused atomic.Bool
-	options := []grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 15 * time.Second, Timeout: 15 * time.Second}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxFrame)),
-		// The follower has its own backoff; grpc's would come on top of it.
-		grpc.WithDisableServiceConfig(),
-	}
-	if f.cfg.TLS != nil {
-		options[0] = grpc.WithTransportCredentials(handshake{credentials.NewTLS(f.cfg.TLS), &refused})
-	}
-	if f.cfg.Dial != nil {
-		options = append(options, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return f.cfg.Dial(ctx) }))
-	}
-	conn, err := grpc.NewClient("passthrough:///"+address, options...)
-	if err != nil {
-		return false, refusedPause, err
-	}
-	defer conn.Close()
-
-	s := session{follower: f, address: address}
-	err = s.run(ctx, clusterpb.NewClusterClient(conn))
-	switch code := status.Code(err); {
-	case s.pause > 0:
-		return s.welcomed, s.pause, err
-	case s.leaving:
-		return s.welcomed, 0, err
-	case code == codes.InvalidArgument, code == codes.AlreadyExists, code == codes.Unimplemented, refused.Load():
-		return s.welcomed, refusedPause, err
-	default:
-		return s.welcomed, -1, err
-	}
-}
-
-// handshake is TLS that remembers whether the certificates were at fault, which
-// another try does not cure. grpc hands such errors on as mere text.
-type handshake struct {
-	credentials.TransportCredentials
-	refused *atomic.Bool
-}
-
-func (h handshake) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	c, info, err := h.TransportCredentials.ClientHandshake(ctx, authority, conn)
-	var network net.Error
-	if err != nil && ctx.Err() == nil && !errors.As(err, &network) && !errors.Is(err, io.EOF) {
-		h.refused.Store(true)
-	}
-	return c, info, err
-}
-
-func (h handshake) Clone() credentials.TransportCredentials {
-	return handshake{h.TransportCredentials.Clone(), h.refused}
+	return all
 }

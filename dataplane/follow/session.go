@@ -1,21 +1,26 @@
 package follow
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	clusterpb "github.com/gibbon-gateway/gibbon/gen/gibbon/cluster/v1"
 )
+
+// Heartbeats that a control plane may ask for. Slower ones would hide its death.
+const (
+	minHeartbeat = 100 * time.Millisecond
+	maxHeartbeat = 5 * time.Minute
+)
+
+var errSilent = errors.New("no sign of life from the control plane")
 
 // session is one stream to one control plane. Its fields belong to run.
 type session struct {
@@ -26,61 +31,75 @@ type session struct {
 	leaving  bool          // the control plane asked us to go
 	pause    time.Duration // what it asked us to wait
 
-	epochChanged bool
-	incoming     *transfer
+	epochChanged bool      // what the node holds is of a history that is gone
+	incoming     *transfer // whose frames are arriving
+	skipping     bool      // the frames that arrive are of a refused manifest
+	work         chan *transfer
 }
 
 // transfer is a snapshot that is being received.
 type transfer struct {
 	manifest *clusterpb.Manifest
-	began    time.Time
-	data     []byte
+	// anyVersion says that it may be lower than what the node holds.
+	anyVersion bool
+	began      time.Time
+	received   time.Duration
+	data       []byte
 }
 
 // outcome is what became of a transfer.
 type outcome struct {
 	*transfer
 	applied time.Duration
-	held    Held
 	err     error
 }
 
-// run follows until the stream or ctx ends.
-func (s *session) run(ctx context.Context, client clusterpb.ClusterClient) error {
-	ctx, cancel := context.WithCancel(ctx)
+// run follows until the stream or parent ends.
+func (s *session) run(parent context.Context, client clusterpb.ClusterClient) (err error) {
+	ctx, cancel := context.WithCancelCause(parent)
+	// Ending the stream frees a Send that waits for a dead control plane, too.
+	dead := time.AfterFunc(dialLimit, func() { cancel(errSilent) })
+	s.work = make(chan *transfer, 1)
+	outcomes := make(chan outcome, 1)
 	received := make(chan *clusterpb.FollowResponse)
 	ended := make(chan error, 1)
-	work := make(chan *transfer, 1)
-	outcomes := make(chan outcome, 1)
-	workerDone := make(chan struct{})
-	receiverDone := make(chan struct{})
-	close(receiverDone)
-	go func() {
-		defer close(workerDone)
-		for t := range work {
+	var children sync.WaitGroup
+	defer func() {
+		dead.Stop()
+		if errors.Is(context.Cause(ctx), errSilent) {
+			err = errSilent
+		}
+		cancel(nil)
+		close(s.work)
+		children.Wait()
+	}()
+	children.Go(func() {
+		for t := range s.work {
+			// The parent's context: a snapshot that came whole is applied even
+			// if the stream ends meanwhile.
+			o := s.follower.settle(parent, t)
 			select {
-			case outcomes <- s.settle(ctx, t):
+			case outcomes <- o:
 			case <-ctx.Done():
 			}
 		}
-	}()
-	defer func() {
-		cancel()
-		close(work)
-		<-workerDone
-		<-receiverDone
-	}()
+	})
 
 	stream, err := client.Follow(ctx)
 	if err != nil {
 		return err
 	}
-	if err := stream.Send(s.hello()); err != nil && !errors.Is(err, io.EOF) {
+	// A Send that fails with EOF leaves the reason to Recv.
+	send := func(m *clusterpb.FollowRequest) error {
+		if err := stream.Send(m); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		return nil
+	}
+	if err := send(s.hello()); err != nil {
 		return err
 	}
-	receiverDone = make(chan struct{})
-	go func() {
-		defer close(receiverDone)
+	children.Go(func() {
 		for {
 			m, err := stream.Recv()
 			if err != nil {
@@ -93,37 +112,41 @@ func (s *session) run(ctx context.Context, client clusterpb.ClusterClient) error
 				return
 			}
 		}
-	}()
+	})
 
-	// Until the Welcome says otherwise.
-	beat := time.NewTicker(10 * time.Second)
-	defer beat.Stop()
-	silence := 45 * time.Second
-	dead := time.NewTimer(dialLimit)
-	defer dead.Stop()
+	var beat <-chan time.Time
+	silence := dialLimit
 	for {
 		select {
 		case m := <-received:
 			if w := m.GetWelcome(); w != nil {
-				if err := s.welcome(w); err != nil {
+				every, err := s.welcome(w)
+				if err != nil {
 					return err
 				}
-				every := time.Duration(w.GetHeartbeatMs()) * time.Millisecond
-				beat.Reset(every)
-				silence = every * 9 / 2
-			} else if err := s.take(m, work); err != nil {
+				ticker := time.NewTicker(every)
+				defer ticker.Stop() // only one Welcome is accepted
+				beat, silence = ticker.C, every*9/2
+			} else if answer, err := s.take(m); err != nil {
 				return err
+			} else if answer != nil {
+				if err := send(answer); err != nil {
+					return err
+				}
 			}
 			if s.leaving {
 				return nil
 			}
 			dead.Reset(silence)
 		case o := <-outcomes:
-			if err := stream.Send(s.answer(o)); err != nil && !errors.Is(err, io.EOF) {
+			if o.err == nil {
+				s.epochChanged = false
+			}
+			if err := send(answer(o)); err != nil {
 				return err
 			}
-		case <-beat.C:
-			if err := stream.Send(s.heartbeat()); err != nil && !errors.Is(err, io.EOF) {
+		case <-beat:
+			if err := send(s.heartbeat()); err != nil {
 				return err
 			}
 		case err := <-ended:
@@ -131,8 +154,6 @@ func (s *session) run(ctx context.Context, client clusterpb.ClusterClient) error
 				return errors.New("the control plane ended the stream")
 			}
 			return err
-		case <-dead.C:
-			return status.Error(codes.DeadlineExceeded, "no sign of life from the control plane")
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -164,185 +185,176 @@ func (s *session) heartbeat() *clusterpb.FollowRequest {
 	}}
 }
 
-func (s *session) welcome(w *clusterpb.Welcome) error {
-	if w.GetProtocol() != Protocol {
-		return status.Errorf(codes.InvalidArgument, "the control plane chose protocol %d, this node speaks %d", w.GetProtocol(), Protocol)
-	}
-	if w.GetHeartbeatMs() == 0 {
-		return status.Error(codes.InvalidArgument, "the control plane named no heartbeat")
+// welcome takes in the first response and says how often to send heartbeats.
+func (s *session) welcome(w *clusterpb.Welcome) (every time.Duration, err error) {
+	every = time.Duration(w.GetHeartbeatMs()) * time.Millisecond
+	switch {
+	case s.welcomed:
+		return 0, status.Error(codes.InvalidArgument, "the control plane sent a second welcome")
+	case w.GetProtocol() != Protocol:
+		return 0, status.Errorf(codes.InvalidArgument, "the control plane chose protocol %d, this node speaks %d", w.GetProtocol(), Protocol)
+	case every < minHeartbeat || every > maxHeartbeat:
+		return 0, status.Errorf(codes.InvalidArgument, "the control plane asks for a heartbeat each %s, this node accepts %s to %s",
+			every, minHeartbeat, maxHeartbeat)
 	}
 	s.welcomed = true
 	s.epochChanged = w.GetEpochChanged()
 	log := s.follower.cfg.Log
 	log.Info("control plane connected", "address", s.address, "control_plane", w.GetControlPlaneId())
 	if s.epochChanged {
-		log.Warn("the control plane's database is another one: its configuration is taken whole, whatever its version")
+		log.Warn("the control plane's database never had what this node holds: its configuration is taken, whatever its version",
+			"config_version", s.follower.State().Held.Version)
 	}
 	s.follower.update(func(st *State) {
 		st.Connected, st.Address, st.FromCache, st.Err = true, s.address, false, nil
 	})
-	return nil
+	return every, nil
 }
 
-// take handles one message that is not a Welcome.
-func (s *session) take(m *clusterpb.FollowResponse, work chan<- *transfer) error {
+// take handles one message that is not a Welcome. It returns what to answer at
+// once, if anything.
+func (s *session) take(m *clusterpb.FollowResponse) (*clusterpb.FollowRequest, error) {
 	if !s.welcomed {
 		if r := m.GetRefusal(); r != nil {
 			s.pause = refusedPause
-			return fmt.Errorf("refused by the control plane: %s (%s)", r.GetMessage(), r.GetSyncStatus())
+			return nil, fmt.Errorf("refused by the control plane: %s (%s)", r.GetMessage(), r.GetSyncStatus())
 		}
-		return status.Error(codes.InvalidArgument, "the control plane did not begin with a welcome")
+		return nil, status.Error(codes.InvalidArgument, "the control plane did not begin with a welcome")
 	}
 	switch m := m.GetMessage().(type) {
 	case *clusterpb.FollowResponse_Manifest:
-		if m.Manifest.GetSize() > maxSize || m.Manifest.GetCompressedSize() > maxCompressed {
-			return status.Errorf(codes.InvalidArgument, "the control plane announced a snapshot of %d bytes (%d compressed), the limits are %d and %d",
-				m.Manifest.GetSize(), m.Manifest.GetCompressedSize(), maxSize, maxCompressed)
+		if s.incoming != nil {
+			return nil, status.Error(codes.InvalidArgument, "a manifest before the frames of the one before it")
 		}
-		s.incoming = &transfer{manifest: m.Manifest, began: time.Now()}
+		t := &transfer{manifest: m.Manifest, anyVersion: s.epochChanged, began: time.Now()}
+		if err := check(m.Manifest); err != nil {
+			s.skipping = true
+			s.follower.refused(m.Manifest, err)
+			return answer(outcome{transfer: t, err: err}), nil
+		}
+		s.skipping = false
+		if m.Manifest.GetContentHeld() {
+			return nil, s.enqueue(t)
+		}
+		s.incoming = t
 	case *clusterpb.FollowResponse_Frame:
 		t := s.incoming
-		if t == nil {
-			return status.Error(codes.InvalidArgument, "a frame without a manifest")
+		switch {
+		case t == nil && s.skipping:
+			return nil, nil
+		case t == nil:
+			return nil, status.Error(codes.InvalidArgument, "a frame without a manifest")
+		}
+		whole := t.manifest.GetCompressedSize()
+		if have := uint64(len(t.data) + len(m.Frame.GetData())); have > whole {
+			return nil, status.Errorf(codes.InvalidArgument, "frames of more than the %d bytes that the manifest announced", whole)
 		}
 		t.data = append(t.data, m.Frame.GetData()...)
-		switch size := uint64(len(t.data)); {
-		case size > t.manifest.GetCompressedSize():
-			return status.Error(codes.InvalidArgument, "more frames than the manifest announced")
-		case size < t.manifest.GetCompressedSize():
-			return nil
-		}
-		s.incoming = nil
-		// The control plane waits for an answer before it sends the next one, so
-		// the mailbox is empty, or the control plane is broken.
-		select {
-		case work <- t:
-		default:
-			return status.Error(codes.InvalidArgument, "a second snapshot before the first was answered")
+		if uint64(len(t.data)) == whole {
+			s.incoming = nil
+			return nil, s.enqueue(t)
 		}
 	case *clusterpb.FollowResponse_GoingAway:
 		s.leaving = true
 		s.pause = time.Duration(m.GoingAway.GetRetryAfterMs()) * time.Millisecond
 		s.follower.cfg.Log.Info("the control plane asks to connect elsewhere", "address", s.address, "after", s.pause.String())
 	}
-	return nil // a heartbeat, or a message of a later protocol version
+	return nil, nil // a heartbeat, or a message of a later protocol version
 }
 
-// settle checks, applies and caches a snapshot.
-func (s *session) settle(ctx context.Context, t *transfer) (o outcome) {
-	f := s.follower
-	o = outcome{transfer: t}
-	began := time.Now()
-	defer func() { o.applied = time.Since(began) }()
+// enqueue hands a whole transfer to the worker. The control plane waits for an
+// answer before it sends the next one, so the mailbox is empty, or the control
+// plane is broken.
+func (s *session) enqueue(t *transfer) error {
+	t.received = time.Since(t.began)
+	select {
+	case s.work <- t:
+		return nil
+	default:
+		return status.Error(codes.InvalidArgument, "a snapshot before those sent earlier were answered")
+	}
+}
 
-	in, err := open(t.manifest, t.data)
+// settle checks and applies a snapshot, and hands it to the cache.
+func (f *Follower) settle(ctx context.Context, t *transfer) (o outcome) {
+	began := time.Now()
+	err := f.take(ctx, t)
+	o = outcome{transfer: t, applied: time.Since(began), err: err}
+	version := t.manifest.GetPosition().GetVersion()
 	if err != nil {
-		o.err = err
-		return o
-	}
-	held := f.State().Held
-	if in.Epoch == held.Epoch && in.Version < held.Version && !s.epochChanged {
-		o.err = fmt.Errorf("version %d is lower than version %d, which this node holds", in.Version, held.Version)
-		return o
-	}
-	if err := f.apply(ctx, in); err != nil {
-		o.err = err
-		return o
-	}
-	s.epochChanged = false
-	o.held = Held{in.Epoch, in.Version, in.Hash}
-	f.update(func(st *State) { st.Held, st.FromCache, st.Err = o.held, false, nil })
-	f.cfg.Log.Info("configuration applied", "config_version", in.Version, "apply_ms", time.Since(began).Milliseconds())
-	if f.cfg.Cache != nil {
-		// Only what is live is cached; a full disk costs nothing but the cache.
-		if err := f.cfg.Cache.save(in, t.manifest.GetSize(), t.data); err != nil {
-			f.cfg.Log.Warn("configuration not cached", "config_version", in.Version, "error", err)
+		if ctx.Err() == nil { // else nobody refused it
+			f.refused(t.manifest, err)
 		}
+		return o
 	}
+	f.cfg.Log.Info("configuration applied", "config_version", version,
+		"receive_ms", t.received.Milliseconds(), "apply_ms", o.applied.Milliseconds())
 	return o
 }
 
-// open checks a compressed snapshot against its manifest and decodes it.
-func open(m *clusterpb.Manifest, data []byte) (Incoming, error) {
-	p := m.GetPosition()
-	in := Incoming{Epoch: p.GetEpoch(), Version: p.GetVersion()}
-	if len(p.GetHash()) != sha256.Size {
-		return in, fmt.Errorf("hash has %d bytes, not %d", len(p.GetHash()), sha256.Size)
+// take makes what a transfer brought the node's configuration.
+func (f *Follower) take(ctx context.Context, t *transfer) error {
+	held := f.State().Held
+	p := t.manifest.GetPosition()
+	in := Incoming{Epoch: p.GetEpoch(), Version: p.GetVersion(), Hash: [32]byte(p.GetHash())}
+	if in.Epoch == held.Epoch && in.Version < held.Version && !t.anyVersion {
+		return fmt.Errorf("version %d is lower than version %d, which this node holds", in.Version, held.Version)
 	}
-	copy(in.Hash[:], p.GetHash())
-	raw, err := decompress(data, m.GetSize())
-	if err != nil {
-		return in, err
+	same := held != Held{} && in.Hash == held.Hash
+	if t.manifest.GetContentHeld() && !same {
+		return fmt.Errorf("the control plane did not send content %x, which this node does not hold", in.Hash[:4])
 	}
-	if sum := sha256.Sum256(raw); !bytes.Equal(sum[:], in.Hash[:]) {
-		return in, fmt.Errorf("hash is %x, not %x", sum, in.Hash)
+	if same {
+		if f.cfg.Advance != nil {
+			f.cfg.Advance(in.held())
+		}
+	} else {
+		var err error
+		if in, err = open(t.manifest, t.data); err != nil {
+			return err
+		}
+		if err := f.apply(ctx, in); err != nil {
+			return err
+		}
 	}
-	in.Snapshot = &clusterpb.Snapshot{}
-	if err := proto.Unmarshal(raw, in.Snapshot); err != nil {
-		return in, fmt.Errorf("decode: %w", err)
+	f.update(func(st *State) {
+		st.Held, st.FromCache = in.held(), false
+		st.Refused, st.RefusedErr = Held{}, nil
+	})
+	if !same {
+		// Only what is live is cached. Content that is held already lies there
+		// under its former position, from which a node can start as well.
+		in.Snapshot = nil
+		f.keep(save{in, t.manifest.GetSize(), t.data})
 	}
-	return in, nil
+	return nil
 }
 
-// decompress reads a zstd frame whose content has exactly the given size.
-func decompress(data []byte, size uint64) ([]byte, error) {
-	if size > maxSize {
-		return nil, fmt.Errorf("snapshot of %d bytes, the limit is %d", size, maxSize)
-	}
-	r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(max(size, 1<<20)))
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	raw, err := r.DecodeAll(data, nil)
-	if err != nil {
-		return nil, fmt.Errorf("decompress: %w", err)
-	}
-	if uint64(len(raw)) != size {
-		return nil, fmt.Errorf("snapshot has %d bytes, the manifest says %d", len(raw), size)
-	}
-	return raw, nil
+// refused notes that a snapshot could not be applied.
+func (f *Follower) refused(m *clusterpb.Manifest, err error) {
+	p := m.GetPosition()
+	h := Held{Epoch: p.GetEpoch(), Version: p.GetVersion()}
+	copy(h.Hash[:], p.GetHash())
+	f.update(func(st *State) { st.Refused, st.RefusedErr = h, err })
+	f.cfg.Log.Error("configuration refused; the one that was live stays", "config_version", h.Version, "error", err)
 }
 
 // answer is the Ack or Nack of a snapshot.
-func (s *session) answer(o outcome) *clusterpb.FollowRequest {
+func answer(o outcome) *clusterpb.FollowRequest {
 	m := o.manifest
 	if o.err == nil {
 		return &clusterpb.FollowRequest{Message: &clusterpb.FollowRequest_Ack{Ack: &clusterpb.Ack{
 			Position:  m.GetPosition(),
 			Nonce:     m.GetNonce(),
-			ReceiveMs: uint32(time.Since(o.began).Milliseconds() - o.applied.Milliseconds()),
+			ReceiveMs: uint32(o.received.Milliseconds()),
 			ApplyMs:   uint32(o.applied.Milliseconds()),
 		}}}
 	}
-	s.follower.update(func(st *State) { st.Err = o.err })
-	s.follower.cfg.Log.Error("configuration refused; the one that was live stays", "config_version", m.GetPosition().GetVersion(), "error", o.err)
 	return &clusterpb.FollowRequest{Message: &clusterpb.FollowRequest_Nack{Nack: &clusterpb.Nack{
 		Position: m.GetPosition(),
 		Nonce:    m.GetNonce(),
 		Reasons:  reasons(o.err),
 	}}}
-}
-
-// Bounds on the reasons of one refusal.
-const (
-	maxReasons     = 100
-	maxReasonBytes = 64 << 10
-)
-
-func reasons(err error) []*clusterpb.Reason {
-	var reject *RejectError
-	if !errors.As(err, &reject) || len(reject.Reasons) == 0 {
-		return []*clusterpb.Reason{{Message: err.Error()}}
-	}
-	list := reject.Reasons[:min(len(reject.Reasons), maxReasons)]
-	size := 0
-	for i, r := range list {
-		if size += proto.Size(r); size > maxReasonBytes {
-			return list[:max(i, 1)]
-		}
-	}
-	return list
 }
 
 func position(h Held) *clusterpb.Position {

@@ -35,6 +35,9 @@ type CacheHeader struct {
 	Nonce []byte `protobuf:"bytes,4,opt,name=nonce,proto3" json:"nonce,omitempty"`
 	// written_unix_ms is when the file was written.
 	WrittenUnixMs int64 `protobuf:"varint,5,opt,name=written_unix_ms,json=writtenUnixMs,proto3" json:"written_unix_ms,omitempty"`
+	// generation is the number in the file's name, so that an old file under a
+	// newer name is noticed.
+	Generation    uint64 `protobuf:"varint,6,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -104,18 +107,28 @@ func (x *CacheHeader) GetWrittenUnixMs() int64 {
 	return 0
 }
 
+func (x *CacheHeader) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
 var File_gibbon_cluster_v1_cache_proto protoreflect.FileDescriptor
 
 const file_gibbon_cluster_v1_cache_proto_rawDesc = "" +
 	"\n" +
-	"\x1dgibbon/cluster/v1/cache.proto\x12\x11gibbon.cluster.v1\x1a\x1fgibbon/cluster/v1/cluster.proto\"\xb7\x01\n" +
+	"\x1dgibbon/cluster/v1/cache.proto\x12\x11gibbon.cluster.v1\x1a\x1fgibbon/cluster/v1/cluster.proto\"\xd7\x01\n" +
 	"\vCacheHeader\x127\n" +
 	"\bposition\x18\x01 \x01(\v2\x1b.gibbon.cluster.v1.PositionR\bposition\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x03 \x01(\tR\tclusterId\x12\x14\n" +
 	"\x05nonce\x18\x04 \x01(\fR\x05nonce\x12&\n" +
-	"\x0fwritten_unix_ms\x18\x05 \x01(\x03R\rwrittenUnixMsBBZ@github.com/gibbon-gateway/gibbon/gen/gibbon/cluster/v1;clusterpbb\x06proto3"
+	"\x0fwritten_unix_ms\x18\x05 \x01(\x03R\rwrittenUnixMs\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x06 \x01(\x04R\n" +
+	"generationBBZ@github.com/gibbon-gateway/gibbon/gen/gibbon/cluster/v1;clusterpbb\x06proto3"
 
 var (
 	file_gibbon_cluster_v1_cache_proto_rawDescOnce sync.Once

@@ -669,7 +669,7 @@ func (x *Refusal) GetMessage() string {
 	return ""
 }
 
-// Manifest announces a snapshot; its frames follow.
+// Manifest announces a snapshot; its frames follow, unless content_held is set.
 type Manifest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Position *Position              `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
@@ -683,8 +683,11 @@ type Manifest struct {
 	// created_unix_ms is when the snapshot was compiled.
 	CreatedUnixMs  int64  `protobuf:"varint,6,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
 	ControlPlaneId string `protobuf:"bytes,7,opt,name=control_plane_id,json=controlPlaneId,proto3" json:"control_plane_id,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// content_held says that the node holds this content already, under another
+	// position: no frames follow, and the node has nothing to compile.
+	ContentHeld   bool `protobuf:"varint,8,opt,name=content_held,json=contentHeld,proto3" json:"content_held,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Manifest) Reset() {
@@ -764,6 +767,13 @@ func (x *Manifest) GetControlPlaneId() string {
 		return x.ControlPlaneId
 	}
 	return ""
+}
+
+func (x *Manifest) GetContentHeld() bool {
+	if x != nil {
+		return x.ContentHeld
+	}
+	return false
 }
 
 // Frame is a piece of a zstd-compressed snapshot, 256 KiB at most.
@@ -1165,7 +1175,7 @@ const file_gibbon_cluster_v1_cluster_proto_rawDesc = "" +
 	"\aRefusal\x12\x1f\n" +
 	"\vsync_status\x18\x01 \x01(\tR\n" +
 	"syncStatus\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"\xec\x02\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\x8f\x03\n" +
 	"\bManifest\x127\n" +
 	"\bposition\x18\x01 \x01(\v2\x1b.gibbon.cluster.v1.PositionR\bposition\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\x04R\x05nonce\x12\x12\n" +
@@ -1173,7 +1183,8 @@ const file_gibbon_cluster_v1_cluster_proto_rawDesc = "" +
 	"\x0fcompressed_size\x18\x04 \x01(\x04R\x0ecompressedSize\x12E\n" +
 	"\bentities\x18\x05 \x03(\v2).gibbon.cluster.v1.Manifest.EntitiesEntryR\bentities\x12&\n" +
 	"\x0fcreated_unix_ms\x18\x06 \x01(\x03R\rcreatedUnixMs\x12(\n" +
-	"\x10control_plane_id\x18\a \x01(\tR\x0econtrolPlaneId\x1a;\n" +
+	"\x10control_plane_id\x18\a \x01(\tR\x0econtrolPlaneId\x12!\n" +
+	"\fcontent_held\x18\b \x01(\bR\vcontentHeld\x1a;\n" +
 	"\rEntitiesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x1b\n" +
