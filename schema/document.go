@@ -68,7 +68,11 @@ func Float(value float64) Document {
 	if value == math.Trunc(value) && math.Abs(value) <= maxExact {
 		return Int(int64(value))
 	}
-	return Number(strconv.FormatFloat(value, 'g', -1, 64))
+	format := byte('f')
+	if size := math.Abs(value); size < 1e-6 || size >= 1e21 {
+		format = 'e' // as JavaScript and encoding/json do
+	}
+	return Number(strconv.FormatFloat(value, format, -1, 64))
 }
 
 // Bool is a truth value.

@@ -41,6 +41,15 @@ func tryDescriptor(fields, options string) (protoreflect.MessageDescriptor, erro
 			name: "Texts"
 			field { name: "values" number: 1 type: TYPE_STRING label: LABEL_REPEATED options { [gibbon.schema.v1.field] { len_min: 1 elements { len_max: 3 } } } }
 			options { [gibbon.schema.v1.record] { list: true } }
+		}
+		message_type {
+			name: "P"
+			field { name: "a" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL options { [gibbon.schema.v1.field] { required: true } } }
+			field { name: "b" number: 2 type: TYPE_INT32 label: LABEL_OPTIONAL }
+			options { [gibbon.schema.v1.plugin] {
+				name: "p" protocols: "tcp" protocols: "http" forbidden_scopes: SCOPE_CONSUMER forbidden_scopes: SCOPE_CONSUMER_GROUP
+				checks { err: "native" conditional { if_field: "config.a" if_match { eq: "\"x\"" } then_field: "config.b" then_match { eq: "1" } } }
+			} }
 		}`, fields, options)
 	var fd descriptorpb.FileDescriptorProto
 	if err := prototext.Unmarshal([]byte(text), &fd); err != nil {

@@ -1,0 +1,128 @@
+package schema
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
+	pluginpb "github.com/gibbon-gateway/gibbon/gen/gibbon/plugin/v1"
+)
+
+const someID = "5fd1c5d1-60b2-4d1b-9a4e-9f2b7a0c3e11"
+
+func TestMessage(t *testing.T) {
+	for _, tt := range []struct {
+		kind, body string
+		want       proto.Message
+	}{
+		{"routes", `{"id":"` + someID + `","name":null,"protocols":["tcp"],"headers":null,"sources":[{"ip":"10.0.0.1"},{"port":0}],"tags":[],"service":{"id":"` + someID + `"},"regex_priority":-9007199254740993}`,
+			&entitypb.Route{
+				Id: someID, CreatedAt: noon.Unix(), UpdatedAt: noon.Unix(), Protocols: []string{"tcp"},
+				Sources:                 []*entitypb.Peer{{Ip: proto.String("10.0.0.1")}, {Port: proto.Int32(0)}},
+				HttpsRedirectStatusCode: 426, StripPath: true, RequestBuffering: true, ResponseBuffering: true,
+				RegexPriority: proto.Int64(-9007199254740993), PathHandling: proto.String("v0"), Service: &entitypb.Reference{Id: someID},
+			}},
+		{"routes", `{"id":"` + someID + `","headers":{"X":["a","b"],"Y":[]},"path_handling":null,"regex_priority":null}`,
+			&entitypb.Route{
+				Id: someID, CreatedAt: noon.Unix(), UpdatedAt: noon.Unix(), Protocols: []string{"http", "https"},
+				Headers:                 map[string]*entitypb.Values{"X": {Values: []string{"a", "b"}}, "Y": {}},
+				HttpsRedirectStatusCode: 426, StripPath: true, RequestBuffering: true, ResponseBuffering: true,
+			}},
+		{"keyauth_credentials", `{"id":"` + someID + `","key":"k","consumer":{"id":"` + someID + `"},"ttl":60}`,
+			&entitypb.KeyauthCredential{Id: someID, CreatedAt: noon.Unix(), Key: "k", Consumer: &entitypb.Reference{Id: someID}, ExpiresAt: noon.Unix() + 60}},
+		{"plugins", `{"id":"` + someID + `","name":"file-log","config":{"path":"/l","custom_fields_by_lua":{"b":"2","a":"1"}}}`,
+			&entitypb.Plugin{
+				Id: someID, Name: "file-log", CreatedAt: noon.Unix(), UpdatedAt: noon.Unix(), Enabled: true,
+				Protocols: []string{"grpc", "grpcs", "http", "https"},
+				Config:    []byte(`{"path":"/l","reopen":false,"custom_fields_by_lua":{"a":"1","b":"2"}}`),
+			}},
+	} {
+		s := entity(t, tt.kind)
+		got, err := s.Message(complete(t, s, tt.body))
+		if err != nil {
+			t.Errorf("%s: %v", tt.body, err)
+			continue
+		}
+		if diff := cmp.Diff(tt.want, got, protocmp.Transform()); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", tt.body, diff)
+		}
+	}
+}
+
+// TestUnmarshalConfig is the data plane's way: the configuration's bytes
+// become the plugin's message.
+func TestUnmarshalConfig(t *testing.T) {
+	c := load(t)
+	plugins, _ := c.Entity("plugins")
+	m, err := plugins.Message(complete(t, plugins, `{"name":"key-auth","config":{"anonymous":"bob"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := mustParse(t, string(m.(*entitypb.Plugin).GetConfig()))
+	s, _ := c.Plugin("key-auth")
+	got := &pluginpb.KeyAuth{Realm: proto.String("left over")}
+	if err := s.Unmarshal(config, got); err != nil {
+		t.Fatal(err)
+	}
+	want := &pluginpb.KeyAuth{KeyNames: []string{"apikey"}, Anonymous: proto.String("bob"), KeyInHeader: true, KeyInQuery: true, RunOnPreflight: true}
+	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	// A document from before a field was there has its default.
+	if err := s.Unmarshal(mustParse(t, `{}`), got); err != nil {
+		t.Fatal(err)
+	}
+	want.Anonymous = nil
+	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+		t.Errorf("an older document (-want +got)\n%s", diff)
+	}
+}
+
+func TestUnmarshalRefuses(t *testing.T) {
+	s := entity(t, "routes")
+	for _, tt := range []struct {
+		name, doc string
+		into      proto.Message
+	}{
+		{"another message", `{}`, &entitypb.Service{}},
+		{"no object", `[]`, &entitypb.Route{}},
+		{"text for a list", `{"paths":"x"}`, &entitypb.Route{}},
+		{"number in a list of texts", `{"paths":[1]}`, &entitypb.Route{}},
+		{"text for a truth value", `{"strip_path":"x"}`, &entitypb.Route{}},
+		{"text for a number", `{"regex_priority":"1"}`, &entitypb.Route{}},
+		{"fraction for an integer", `{"regex_priority":1.5}`, &entitypb.Route{}},
+		{"out of range", `{"https_redirect_status_code":4294967296}`, &entitypb.Route{}},
+		{"list for a map", `{"headers":[]}`, &entitypb.Route{}},
+		{"text for a list in a map", `{"headers":{"a":"b"}}`, &entitypb.Route{}},
+		{"text for a record", `{"sources":["x"]}`, &entitypb.Route{}},
+	} {
+		if err := s.Unmarshal(mustParse(t, tt.doc), tt.into); err == nil {
+			t.Errorf("%s: %s became %v", tt.name, tt.doc, tt.into)
+		}
+	}
+}
+
+// TestMessageVocabulary has what no entity uses yet: any JSON, numbers and
+// records that are not generated into the program.
+func TestMessageVocabulary(t *testing.T) {
+	s := entitySchema(t, protoField("j", `type: TYPE_BYTES`, `type: TYPE_JSON`)+protoField("n", number, ``)+protoField("r", inner, ``)+protoField("w", lists, ``), ``, ``)
+	m, err := s.Message(complete(t, s, `{"j":{"b":[1.50,null],"a":{}},"n":2.5,"r":{"b":1},"w":["x"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := m.ProtoReflect()
+	fields := r.Descriptor().Fields()
+	if got, want := string(r.Get(fields.ByName("j")).Bytes()), `{"b":[1.50,null],"a":{}}`; got != want {
+		t.Errorf("j = %s, want %s, as it came", got, want)
+	}
+	if got := r.Get(fields.ByName("n")).Float(); got != 2.5 {
+		t.Errorf("n = %v", got)
+	}
+	in := r.Get(fields.ByName("r")).Message()
+	if got := in.Get(in.Descriptor().Fields().ByName("a")).String(); got != "x" {
+		t.Errorf("r.a = %q, want its default", got)
+	}
+}
