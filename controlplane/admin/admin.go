@@ -1,0 +1,205 @@
+// Package admin is Kong's Admin API: the generic Entities service, the Node
+// service for what is no entity, and the HTTP edge in front of the grpc-gateway
+// mux that makes REST of both. REST and gRPC share one port, one list of
+// interceptors and one table of permissions.
+//
+// What an entity may look like is the schema's to say, and keeping it the
+// store's; listening, TLS and snapshots are the control plane's. Kong's error
+// codes, names, texts and statuses are known in errors.go only.
+package admin
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/reflection"
+
+	// The messages of the entities and plugins are for those who look at the
+	// API by reflection; the schemas link them in any case.
+	adminpb "github.com/gibbon-gateway/gibbon/gen/gibbon/admin/v1"
+
+	"github.com/gibbon-gateway/gibbon/controlplane/store"
+	"github.com/gibbon-gateway/gibbon/schema"
+)
+
+// Config is what the Admin API needs. Store and Catalogue are required.
+type Config struct {
+	// Store keeps the entities.
+	Store store.Store
+
+	// Catalogue knows their schemas.
+	Catalogue *schema.Catalogue
+
+	// Live waits until data planes serve a version, or ctx ends. It is called
+	// between a write and its answer, for half a second at most. Nil: nobody
+	// waits.
+	Live func(ctx context.Context, version store.Version)
+
+	// Info is what the node says of itself.
+	Info Info
+
+	// Configuration returns the settings as GET / shows them, without secrets.
+	// It is called for each GET /. Nil: none.
+	Configuration func() map[string]any
+
+	// DataPlanes lists the data planes that are or were connected, by id. Nil:
+	// this node is no control plane.
+	DataPlanes func() []DataPlane
+
+	// PurgeDelay is how long a data plane that is gone stays listed.
+	PurgeDelay time.Duration
+
+	// ConfigurationHash returns the hex digest of the newest snapshot, or "" when
+	// there is none yet. Nil: GET /status does not show one.
+	ConfigurationHash func() string
+
+	// GUIOrigins are the origins (scheme, host and port) of the admin GUI, whose
+	// pages may drive this API. None: pages of the same host may, whatever their
+	// port.
+	GUIOrigins []string
+
+	// AllowedHosts are names, besides loopback ones, under which a listener on a
+	// loopback address may be asked.
+	AllowedHosts []string
+
+	// Loopback tells whether the listener with this local address was bound to
+	// a loopback address. Nil: it was if the address is one.
+	Loopback func(local net.Addr) bool
+
+	// HideServer and HideLatency leave out the headers Server and
+	// X-Kong-Admin-Latency.
+	HideServer, HideLatency bool
+
+	// Log gets a line for each request, and what goes wrong. Nil: no log.
+	Log *slog.Logger
+}
+
+// Info is what GET / says of the node.
+type Info struct {
+	// NodeID is the node's UUID.
+	NodeID string
+	// Hostname is the machine's name.
+	Hostname string
+}
+
+// DataPlane is one data plane as GET /clustering/data-planes shows it.
+type DataPlane struct {
+	ID, Hostname, IP string
+	// Version is the Kong version that the node claims; GibbonVersion its own.
+	Version, GibbonVersion string
+	// SyncStatus is Kong's word for whether the node can take the configuration.
+	SyncStatus string
+	// Message says why it cannot, or which parts of it the node refused.
+	Message string
+	Labels  map[string]string
+	// Hash is the full hex digest of what the node serves, Epoch and Applied
+	// name the version; all are zero when it serves nothing.
+	Hash, Epoch string
+	Applied     uint64
+	Connected   bool
+	// FirstSeen and LastSeen are when the node was heard of.
+	FirstSeen, LastSeen time.Time
+	// CertificateExpiry is zero without TLS.
+	CertificateExpiry time.Time
+}
+
+// Server is the Admin API, an http.Handler for both REST and gRPC. It opens no
+// listener. Its methods are safe for concurrent use.
+type Server struct {
+	cfg      Config
+	paths    *paths
+	grpc     *grpc.Server
+	mux      *runtime.ServeMux
+	draining atomic.Bool
+	traffic  traffic
+	inUse    pluginsInUse
+	requests sync.WaitGroup
+}
+
+// New returns the Admin API. The caller serves it and ends it with Shutdown.
+func New(cfg Config) (*Server, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	for i, origin := range cfg.GUIOrigins {
+		cfg.GUIOrigins[i] = strings.TrimSuffix(origin, "/")
+	}
+	s := &Server{cfg: cfg, paths: newPaths(cfg.Catalogue)}
+	s.grpc = grpc.NewServer(
+		grpc.ChainUnaryInterceptor(s.interceptors()...),
+		grpc.ChainStreamInterceptor(s.guardStream),
+		grpc.MaxRecvMsgSize(maxBody),
+	)
+	conn := newLocal(s.interceptors())
+	for _, registrar := range []grpc.ServiceRegistrar{s.grpc, conn} {
+		adminpb.RegisterEntitiesServer(registrar, &entities{server: s})
+		adminpb.RegisterNodeServer(registrar, &node{server: s})
+	}
+	reflection.Register(s.grpc)
+	s.mux = s.newMux()
+	// The newest registration is asked first: fixed paths win over generic ones.
+	ctx := context.Background()
+	if err := adminpb.RegisterEntitiesHandlerClient(ctx, s.mux, adminpb.NewEntitiesClient(conn)); err != nil {
+		return nil, fmt.Errorf("register the entities: %w", err)
+	}
+	if err := adminpb.RegisterNodeHandlerClient(ctx, s.mux, adminpb.NewNodeClient(conn)); err != nil {
+		return nil, fmt.Errorf("register the node: %w", err)
+	}
+	return s, nil
+}
+
+// Drain refuses writes from now on; reads are answered.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Shutdown refuses writes, lets server finish the requests that are in progress
+// until ctx ends, and then ends what is left of the gRPC calls. The order
+// matters: gRPC's own graceful stop would cut the calls that run under
+// net/http. A nil server means that the caller has shut it down already.
+func (s *Server) Shutdown(ctx context.Context, server *http.Server) error {
+	s.Drain()
+	var err error
+	if server != nil {
+		if err = server.Shutdown(ctx); err != nil {
+			// The deadline has passed: whoever is still connected is cut off.
+			_ = server.Close()
+		}
+	}
+	s.grpc.Stop()
+	s.requests.Wait()
+	if err != nil {
+		return fmt.Errorf("shut the admin API down: %w", err)
+	}
+	return nil
+}
+
+// ServeHTTP tells gRPC from REST and serves either.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.requests.Add(1)
+	defer s.requests.Done()
+	s.traffic.requests.Add(1)
+	if !isGRPC(r) {
+		s.serveREST(w, r)
+		return
+	}
+	// A page cannot make a browser speak gRPC, but the decision is the same.
+	if err := s.refuseForeign(r); err != nil {
+		s.answerError(w, r, err)
+		return
+	}
+	s.grpc.ServeHTTP(w, r)
+}
+
+// isGRPC compares exactly: application/grpc-web begins alike.
+func isGRPC(r *http.Request) bool {
+	contentType := r.Header.Get("Content-Type")
+	return r.ProtoMajor == 2 && (contentType == "application/grpc" || strings.HasPrefix(contentType, "application/grpc+"))
+}

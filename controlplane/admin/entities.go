@@ -1,0 +1,393 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/structpb"
+
+	adminpb "github.com/gibbon-gateway/gibbon/gen/gibbon/admin/v1"
+
+	"github.com/gibbon-gateway/gibbon/controlplane/store"
+	"github.com/gibbon-gateway/gibbon/schema"
+)
+
+// fieldRef is the ref of the entity that a foreign field of the parent names.
+const fieldRef = "-"
+
+// entities implements the Entities service for all kinds. It knows none of
+// them by name.
+type entities struct {
+	adminpb.UnimplementedEntitiesServer
+	server *Server
+}
+
+// target is what a call is about.
+type target struct {
+	schema *schema.Schema
+	ref    string
+
+	// parent and parentRef name the parent, of which the child's field is
+	// field; parent is nil when the call is about the whole collection.
+	parent    *schema.Schema
+	parentRef string
+	field     string
+
+	// singular says that the parent's field names the entity, not the entity's
+	// field the parent.
+	singular bool
+}
+
+// request is what all requests have in common.
+type request interface {
+	GetKind() string
+	GetParentKind() string
+	GetParent() string
+}
+
+// target finds out what a request is about, without looking at the store.
+func (e *entities) target(in request, ref string) (target, error) {
+	p := e.server.paths
+	if in.GetParentKind() == "" {
+		s, ok := p.kind(in.GetKind())
+		if !ok {
+			return target{}, errNotFound()
+		}
+		return target{schema: s, ref: ref}, nil
+	}
+	parent, ok := p.kind(in.GetParentKind())
+	if !ok {
+		return target{}, errNotFound()
+	}
+	t := target{ref: ref, parent: parent, parentRef: in.GetParent()}
+	if n, ok := p.child(parent, in.GetKind()); ok {
+		t.schema, t.field = n.schema, n.field
+		return t, nil
+	}
+	n, ok := p.singular[parent.Path()][in.GetKind()]
+	if !ok || ref != fieldRef {
+		return target{}, errNotFound()
+	}
+	t.schema, t.field, t.singular = n.schema, n.field, true
+	return t, nil
+}
+
+// owner finds the parent; a missing one is Kong's plain 404.
+func (t target) owner(r store.Reader) (stored, error) {
+	owner, err := find(r, t.parent, t.parentRef)
+	if errors.Is(err, store.ErrNotFound) {
+		return stored{}, errNotFound()
+	}
+	return owner, err
+}
+
+// relation is nil for a call without a parent.
+func (t target) relation(r store.Reader) (*relation, error) {
+	if t.parent == nil {
+		return nil, nil
+	}
+	owner, err := t.owner(r)
+	if err != nil {
+		return nil, err
+	}
+	return &relation{owner, t.field}, nil
+}
+
+// List implements adminpb.EntitiesServer.
+func (e *entities) List(ctx context.Context, in *adminpb.ListRequest) (*adminpb.ListResponse, error) {
+	t, err := e.target(in, "")
+	if err != nil {
+		return nil, err
+	}
+	c := carried(ctx)
+	now := time.Now()
+	var data []schema.Document
+	next := ""
+	err = e.server.cfg.Store.View(ctx, func(r store.Reader) error {
+		if id, asked := customID(c, in, t); asked {
+			var err error
+			data, err = byUnique(r, t.schema, "custom_id", id, now)
+			return err
+		}
+		query, err := e.query(r, t, c, in)
+		if err != nil {
+			return err
+		}
+		entities, more, err := r.List(query)
+		if err != nil {
+			return err
+		}
+		for _, entity := range entities {
+			one, err := open(t.schema, entity)
+			if err != nil {
+				return err
+			}
+			data = append(data, t.schema.Render(one.doc, now))
+		}
+		if more {
+			next = token(entities[len(entities)-1].ID)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		return listResponse(data, next)
+	}
+	repeat := c.query
+	if t.parent != nil {
+		repeat = nil // Kong repeats nothing on nested lists
+	}
+	c.answer = page(data, next, c.path, repeat).AppendJSON(nil)
+	return &adminpb.ListResponse{}, nil
+}
+
+// query is what the store is asked for. The parent is looked up before the
+// options are judged, as Kong does.
+func (e *entities) query(r store.Reader, t target, c *carrier, in *adminpb.ListRequest) (store.Query, error) {
+	parent, err := t.relation(r)
+	if err != nil {
+		return store.Query{}, err
+	}
+	query := store.Query{Workspace: workspaceOf(t.schema), Kind: t.schema.Kind(), Parent: parent.reference()}
+	if query.Limit, err = pageSize(c, in.GetSize()); err != nil {
+		return query, err
+	}
+	given := in.GetTags() != ""
+	if c != nil {
+		given = c.query.Has("tags")
+	}
+	if given && t.schema.HasTags() {
+		filter, err := parseTags(text(c, "tags", in.GetTags()))
+		if err != nil {
+			return query, err
+		}
+		// Nested lists ignore the filter, but not its syntax.
+		if parent == nil {
+			query.Tags, query.AnyTag = filter.tags, filter.any
+		}
+	}
+	after, err := parseToken(text(c, "offset", in.GetOffset()), 1)
+	if err != nil {
+		return query, err
+	}
+	query.AfterID = after[0]
+	return query, nil
+}
+
+// customID is the value that a list is narrowed down to by ?custom_id=, where
+// the kind has such a field.
+func customID(c *carrier, in *adminpb.ListRequest, t target) (id string, asked bool) {
+	asked = in.GetCustomId() != ""
+	if c != nil {
+		asked = c.query.Has("custom_id")
+	}
+	if !asked || t.parent != nil || !slices.Contains(t.schema.Unique(), "custom_id") {
+		return "", false
+	}
+	return text(c, "custom_id", in.GetCustomId()), true
+}
+
+// byUnique is the page of the one entity with a unique value, or of none.
+func byUnique(r store.Reader, s *schema.Schema, field, value string, now time.Time) ([]schema.Document, error) {
+	if value == "" {
+		return nil, badRequest(field + " must be an unempty string")
+	}
+	entity, err := findUnique(r, s, field, value)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	one, err := open(s, entity)
+	if err != nil {
+		return nil, err
+	}
+	return []schema.Document{s.Render(one.doc, now)}, nil
+}
+
+func listResponse(data []schema.Document, next string) (*adminpb.ListResponse, error) {
+	out := &adminpb.ListResponse{Offset: next, Data: make([]*structpb.Struct, len(data))}
+	for i, d := range data {
+		var err error
+		if out.Data[i], err = toStruct(d); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Get implements adminpb.EntitiesServer.
+func (e *entities) Get(ctx context.Context, in *adminpb.GetRequest) (*adminpb.EntityResponse, error) {
+	t, err := e.target(in, in.GetRef())
+	if err != nil {
+		return nil, err
+	}
+	var found stored
+	err = e.server.cfg.Store.View(ctx, func(r store.Reader) error {
+		if t.singular {
+			found, err = t.referred(r)
+			return err
+		}
+		parent, err := t.relation(r)
+		if err != nil {
+			return err
+		}
+		found, err = findIn(r, t.schema, parent, t.ref)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return entityAnswer(ctx, http.StatusOK, found.render(time.Now()))
+}
+
+// referred is the entity that the parent's field names; errNotFound for none.
+func (t target) referred(r store.Reader) (stored, error) {
+	owner, err := t.owner(r)
+	if err != nil {
+		return stored{}, err
+	}
+	id := owner.doc.Get(t.field, "id").Text()
+	if id == "" {
+		return stored{}, errNotFound()
+	}
+	found, err := find(r, t.schema, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return stored{}, errNotFound()
+	}
+	return found, err
+}
+
+func (s stored) render(now time.Time) schema.Document { return s.schema.Render(s.doc, now) }
+
+// Create implements adminpb.EntitiesServer.
+func (e *entities) Create(ctx context.Context, in *adminpb.CreateRequest) (*adminpb.EntityResponse, error) {
+	t, err := e.target(in, "")
+	if err != nil {
+		return nil, err
+	}
+	return e.write(ctx, http.StatusCreated, func(w *work) (stored, error) {
+		parent, err := t.relation(w.tx)
+		if err != nil {
+			return stored{}, err
+		}
+		body, err := bodyOf(ctx, in.GetBody())(t.schema, schema.Document{})
+		if err != nil {
+			return stored{}, err
+		}
+		return w.insert(t.schema, parent.force(body))
+	})
+}
+
+// force puts the parent into a body, whatever that says.
+func (r *relation) force(body schema.Document) schema.Document {
+	if r == nil {
+		return body
+	}
+	return body.With(key("id", schema.String(r.parent.id)), r.field)
+}
+
+// Update implements adminpb.EntitiesServer.
+func (e *entities) Update(ctx context.Context, in *adminpb.UpdateRequest) (*adminpb.EntityResponse, error) {
+	t, err := e.target(in, in.GetRef())
+	if err != nil {
+		return nil, err
+	}
+	body := bodyOf(ctx, in.GetBody())
+	return e.write(ctx, http.StatusOK, func(w *work) (stored, error) {
+		if t.singular {
+			found, err := t.referred(w.tx)
+			if err != nil {
+				return stored{}, err
+			}
+			return w.patch(found.schema, nil, found.id, body)
+		}
+		parent, err := t.relation(w.tx)
+		if err != nil {
+			return stored{}, err
+		}
+		return w.patch(t.schema, parent, t.ref, body)
+	})
+}
+
+// Upsert implements adminpb.EntitiesServer.
+func (e *entities) Upsert(ctx context.Context, in *adminpb.UpsertRequest) (*adminpb.EntityResponse, error) {
+	t, err := e.target(in, in.GetRef())
+	if err != nil {
+		return nil, err
+	}
+	read := bodyOf(ctx, in.GetBody())
+	return e.write(ctx, http.StatusOK, func(w *work) (stored, error) {
+		if t.singular {
+			return w.putField(t, read)
+		}
+		parent, err := t.relation(w.tx)
+		if err != nil {
+			return stored{}, err
+		}
+		body, err := read(t.schema, schema.Document{})
+		if err != nil {
+			return stored{}, err
+		}
+		return w.put(t.schema, t.ref, parent.force(body))
+	})
+}
+
+// Delete implements adminpb.EntitiesServer.
+func (e *entities) Delete(ctx context.Context, in *adminpb.DeleteRequest) (*adminpb.DeleteResponse, error) {
+	t, err := e.target(in, in.GetRef())
+	if err != nil {
+		return nil, err
+	}
+	err = e.server.update(ctx, func(w *work) error {
+		if t.singular {
+			// Kong has the path, but not the method on what is referred to.
+			if _, err := t.referred(w.tx); err != nil {
+				return err
+			}
+			return errMethod()
+		}
+		parent, err := t.relation(w.tx)
+		if err != nil {
+			return err
+		}
+		found, err := findIn(w.tx, t.schema, parent, t.ref)
+		if err == nil {
+			err = w.tx.Delete(found.schema.Kind(), found.id)
+		}
+		// What is not there need not be deleted. Below a parent, Kong insists.
+		if errors.Is(err, store.ErrNotFound) && parent == nil {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if c := carried(ctx); c != nil {
+		c.status = http.StatusNoContent
+	}
+	return &adminpb.DeleteResponse{}, nil
+}
+
+// write runs a transaction that leaves one entity, and answers with it.
+func (e *entities) write(ctx context.Context, status int, f func(*work) (stored, error)) (*adminpb.EntityResponse, error) {
+	var left stored
+	var at time.Time
+	err := e.server.update(ctx, func(w *work) error {
+		var err error
+		left, err = f(w)
+		at = w.now
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return entityAnswer(ctx, status, left.render(at))
+}

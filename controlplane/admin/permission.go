@@ -1,0 +1,133 @@
+package admin
+
+import (
+	"context"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	adminpb "github.com/gibbon-gateway/gibbon/gen/gibbon/admin/v1"
+)
+
+// access says what a method does, and so what its caller must hold.
+type access uint8
+
+const (
+	// denied is the zero value: a method that the table lacks.
+	denied access = iota
+	// public tells what the program is, nothing of the configuration.
+	public
+	// read shows configuration.
+	read
+	// write changes configuration.
+	write
+)
+
+// permissions is the one place that opens a method. A method that is not here
+// is refused, over gRPC as over REST.
+var permissions = map[string]access{
+	adminpb.Entities_List_FullMethodName:   read,
+	adminpb.Entities_Get_FullMethodName:    read,
+	adminpb.Entities_Create_FullMethodName: write,
+	adminpb.Entities_Update_FullMethodName: write,
+	adminpb.Entities_Upsert_FullMethodName: write,
+	adminpb.Entities_Delete_FullMethodName: write,
+
+	adminpb.Node_Info_FullMethodName:               read,
+	adminpb.Node_Status_FullMethodName:             read,
+	adminpb.Node_Endpoints_FullMethodName:          read,
+	adminpb.Node_Timers_FullMethodName:             read,
+	adminpb.Node_EnabledPlugins_FullMethodName:     read,
+	adminpb.Node_PluginConfigSchema_FullMethodName: read,
+	adminpb.Node_Schema_FullMethodName:             read,
+	adminpb.Node_PluginSchema_FullMethodName:       read,
+	adminpb.Node_Validate_FullMethodName:           read,
+	adminpb.Node_ValidatePlugin_FullMethodName:     read,
+	adminpb.Node_Tags_FullMethodName:               read,
+	adminpb.Node_DataPlanes_FullMethodName:         read,
+	adminpb.Node_ClusterStatus_FullMethodName:      read,
+
+	"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo":      public,
+	"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": public,
+}
+
+// admit decides whether a method may run now.
+func (s *Server) admit(method string) error {
+	switch permissions[method] {
+	case public, read:
+		return nil
+	case write:
+		if s.draining.Load() {
+			return errDraining()
+		}
+		return nil
+	}
+	return status.Errorf(codes.PermissionDenied, "%s has no permission entry", method)
+}
+
+// interceptors are those of every unary call, the outermost first. REST calls
+// pass through the same ones.
+func (s *Server) interceptors() []grpc.UnaryServerInterceptor {
+	return []grpc.UnaryServerInterceptor{s.observe, s.guard}
+}
+
+// guard refuses what has no permission.
+func (s *Server) guard(ctx context.Context, in any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	if err := s.admit(info.FullMethod); err != nil {
+		return nil, err
+	}
+	return next(ctx, in)
+}
+
+// guardStream is guard for streams, of which reflection is the only one.
+func (s *Server) guardStream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	if err := s.admit(info.FullMethod); err != nil {
+		return err
+	}
+	return next(server, stream)
+}
+
+// callTime bounds a call as a whole, besides the bounds that the store keeps
+// for each exchange with its database.
+const callTime = 30 * time.Second
+
+// observe turns every error into one of Kong's, logs what clients are not told,
+// and makes a panic cost one call. Calls over gRPC get their line in the access
+// log here, REST calls get theirs from the edge.
+func (s *Server) observe(ctx context.Context, in any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (out any, err error) {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			s.cfg.Log.ErrorContext(ctx, "admin call panicked", "method", info.FullMethod, "panic", p, "stack", string(debug.Stack()))
+			err = unexpected(nil)
+		}
+		var failed *Error
+		if err != nil {
+			out, failed = nil, asError(err)
+			err = failed
+			if failed.cause != nil {
+				s.cfg.Log.ErrorContext(ctx, "admin call failed", "method", info.FullMethod, "error", failed.cause)
+			}
+		}
+		if carried(ctx) != nil {
+			return
+		}
+		code := codes.OK
+		if failed != nil {
+			code = failed.GRPCStatus().Code()
+		}
+		client := ""
+		if p, ok := peer.FromContext(ctx); ok {
+			client = p.Addr.String()
+		}
+		s.cfg.Log.InfoContext(ctx, "admin", "protocol", "grpc", "method", info.FullMethod, "code", code.String(),
+			"client", client, "latency", time.Since(start))
+	}()
+	return next(ctx, in)
+}

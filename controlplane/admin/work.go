@@ -1,0 +1,268 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	schemapb "github.com/gibbon-gateway/gibbon/gen/gibbon/schema/v1"
+
+	"github.com/gibbon-gateway/gibbon/controlplane/store"
+	"github.com/gibbon-gateway/gibbon/schema"
+)
+
+// actor is who the change log names for what comes through this API.
+const actor = "admin"
+
+// liveTime is how long an answer waits for a write to reach the data planes.
+const liveTime = 500 * time.Millisecond
+
+// work is one transaction that writes, from reading what there was to handing
+// the new state to the store.
+type work struct {
+	server *Server
+	tx     store.Tx
+	now    time.Time
+
+	// uniques are those of what was written: the store says which one is taken,
+	// and only we know how Kong shows it.
+	uniques map[takenKey]schema.Document
+}
+
+type takenKey struct{ kind, field, value string }
+
+// update runs a transaction and waits until its version is live.
+func (s *Server) update(ctx context.Context, f func(*work) error) error {
+	uniques := map[takenKey]schema.Document{}
+	version, err := s.cfg.Store.Update(ctx, actor, func(tx store.Tx) error {
+		return f(&work{server: s, tx: tx, now: time.Now(), uniques: uniques})
+	})
+	var taken *store.UniqueError
+	if errors.As(err, &taken) {
+		if fields, ok := uniques[takenKey{taken.Kind, taken.Field, taken.Value}]; ok {
+			return errTaken(fields)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if s.cfg.Live != nil {
+		// The change is on disk. Whether it is live in time or not, it is done.
+		ctx, cancel := context.WithTimeout(ctx, liveTime)
+		defer cancel()
+		s.cfg.Live(ctx, version)
+	}
+	return nil
+}
+
+// insert adds an entity.
+func (w *work) insert(s *schema.Schema, body schema.Document) (stored, error) {
+	doc, err := w.complete(s, body, schema.Insert)
+	if err != nil {
+		return stored{}, err
+	}
+	e, err := w.entity(s, doc)
+	if err != nil {
+		return stored{}, err
+	}
+	return stored{s, e.ID, doc}, w.tx.Insert(e)
+}
+
+// complete makes of a body what an insert or upsert stores.
+func (w *work) complete(s *schema.Schema, body schema.Document, op schema.Op) (schema.Document, error) {
+	body, err := s.Expand(body, schema.Document{})
+	if err != nil {
+		return body, err
+	}
+	doc, err := resolve(w.tx, w.server.paths, s, s.Complete(body, w.now))
+	if err != nil {
+		return doc, err
+	}
+	if err := w.checkProtocols(s, doc); err != nil {
+		return doc, err
+	}
+	if err := s.Validate(doc, op); err != nil {
+		return doc, err
+	}
+	return s.Stored(doc), nil
+}
+
+// put replaces the entity that ref names, or adds it.
+func (w *work) put(s *schema.Schema, ref string, body schema.Document) (stored, error) {
+	field, by, err := keyOf(s, ref)
+	if err != nil {
+		return stored{}, err
+	}
+	old, err := find(w.tx, s, ref)
+	exists := err == nil
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return stored{}, err
+	}
+	body = body.With(by.Get(field), field).With(withID(body, field, by, old), "id")
+	doc, err := w.complete(s, body, schema.Upsert)
+	if err != nil {
+		return stored{}, err
+	}
+	e, err := w.entity(s, doc)
+	if err != nil {
+		return stored{}, err
+	}
+	out := stored{s, e.ID, doc}
+	if !exists && field != "id" {
+		// The body may name the id of another entity, which is not to be
+		// replaced under a new name.
+		return out, w.tx.Insert(e)
+	}
+	return out, w.tx.Put(e)
+}
+
+// withID is the id of what a PUT leaves: the URL's, or that of the entity found
+// by its key. Else it is the body's. An id in the body that is none is kept, so
+// that it is refused.
+func withID(body schema.Document, field string, by schema.Document, old stored) schema.Document {
+	given := body.Get("id")
+	if !given.IsAbsent() && !given.IsNull() && !isID(given.Text()) {
+		return given
+	}
+	switch {
+	case field == "id":
+		return by.Get("id")
+	case old.id != "":
+		return schema.String(old.id)
+	}
+	return given
+}
+
+// patch changes the members of an entity that the body has.
+func (w *work) patch(s *schema.Schema, parent *relation, ref string, read input) (stored, error) {
+	found, err := findIn(w.tx, s, parent, ref)
+	if err == nil {
+		found, err = w.lock(found)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return stored{}, w.absent(s, parent, read, err)
+	}
+	if err != nil {
+		return stored{}, err
+	}
+	body, err := read(s, found.doc)
+	if err != nil {
+		return stored{}, err
+	}
+	return w.change(found, body)
+}
+
+// lock reads an entity again in a way that keeps it from changing before it is
+// written: two PATCHes of different members must both survive.
+func (w *work) lock(found stored) (stored, error) {
+	e, err := w.tx.Lock(found.schema.Kind(), found.id)
+	if errors.Is(err, store.ErrNotFound) {
+		return stored{}, &missingError{key("id", schema.String(found.id))}
+	}
+	if err != nil {
+		return stored{}, err
+	}
+	return open(found.schema, e)
+}
+
+// absent is the answer to a PATCH of what is not there. Kong looks at the body's
+// shorthands first, and has a code only where it did not need the entity to
+// read the body.
+func (w *work) absent(s *schema.Schema, parent *relation, read input, err error) error {
+	body, bodyErr := read(s, schema.Document{})
+	if bodyErr != nil {
+		return bodyErr
+	}
+	if parent != nil || s.Kind() == pluginKind && body.Get("name").IsAbsent() {
+		return errNotFound()
+	}
+	if _, bodyErr = s.Expand(body, schema.Document{}); bodyErr != nil {
+		return bodyErr
+	}
+	var missing *missingError
+	if errors.As(err, &missing) {
+		return errMissing(missing.by)
+	}
+	return err
+}
+
+// change merges a body into a locked entity.
+func (w *work) change(old stored, body schema.Document) (stored, error) {
+	s := old.schema
+	body, err := s.Expand(body, old.doc)
+	if err != nil {
+		return stored{}, err
+	}
+	doc, err := resolve(w.tx, w.server.paths, s, s.Merge(old.doc, body, w.now))
+	if err != nil {
+		return stored{}, err
+	}
+	if err := w.checkProtocols(s, doc); err != nil {
+		return stored{}, err
+	}
+	if err := s.ValidateUpdate(old.doc, doc); err != nil {
+		return stored{}, err
+	}
+	doc = s.Stored(doc)
+	e, err := w.entity(s, doc)
+	if err != nil {
+		return stored{}, err
+	}
+	return stored{s, e.ID, doc}, w.tx.Put(e)
+}
+
+// putField replaces the entity that a field of the parent names. When the field
+// is null it adds one, and makes the parent refer to it.
+func (w *work) putField(t target, read input) (stored, error) {
+	owner, err := t.owner(w.tx)
+	if err != nil {
+		return stored{}, err
+	}
+	if owner, err = w.lock(owner); err != nil {
+		return stored{}, err
+	}
+	body, err := read(t.schema, schema.Document{})
+	if err != nil {
+		return stored{}, err
+	}
+	if id := owner.doc.Get(t.field, "id").Text(); id != "" {
+		return w.put(t.schema, id, body)
+	}
+	added, err := w.insert(t.schema, body)
+	if err != nil {
+		return stored{}, err
+	}
+	if _, err := w.change(owner, key(t.field, key("id", schema.String(added.id)))); err != nil {
+		return stored{}, err
+	}
+	return added, nil
+}
+
+var rules = map[schemapb.OnDelete]store.OnDelete{
+	schemapb.OnDelete_ON_DELETE_UNSPECIFIED: store.Restrict,
+	schemapb.OnDelete_ON_DELETE_CASCADE:     store.Cascade,
+	schemapb.OnDelete_ON_DELETE_NULL:        store.SetNull,
+}
+
+// entity is a valid document as the store takes it.
+func (w *work) entity(s *schema.Schema, doc schema.Document) (store.Entity, error) {
+	x := s.Index(doc)
+	e := store.Entity{
+		Workspace: workspaceOf(s), Kind: s.Kind(), ID: doc.Get("id").Text(),
+		Document: doc.AppendJSON(nil), Tags: x.Tags, ExpiresAt: x.ExpiresAt,
+	}
+	for _, u := range x.Uniques {
+		if strings.IndexByte(u.Text, 0) >= 0 {
+			return e, violation("must not contain a NUL byte", u.Field)
+		}
+		w.uniques[takenKey{e.Kind, u.Field, u.Text}] = u.Key
+		e.Uniques = append(e.Uniques, store.Unique{Field: u.Field, Value: u.Text})
+	}
+	for _, r := range x.References {
+		e.References = append(e.References, store.Reference{
+			Field: r.Field, Kind: r.Kind, ID: r.ID, OnDelete: rules[r.OnDelete],
+		})
+	}
+	return e, nil
+}
