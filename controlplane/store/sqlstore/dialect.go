@@ -306,14 +306,19 @@ func finishPostgres(ses *session, statements []statement, changes []store.Change
 }
 
 // execEach runs statements one by one and notes the parents that were missing.
+// There are few different ones, and compiling costs more than running.
 func execEach(ses *session, statements []statement) (noted []*store.ReferenceError, err error) {
 	for _, s := range statements {
 		err := ses.bounded(func(ctx context.Context) error {
+			prepared, err := ses.prepare(ctx, s.sql)
+			if err != nil {
+				return err
+			}
 			if s.missing == nil {
-				_, err := ses.conn.ExecContext(ctx, s.sql, s.args...)
+				_, err := prepared.ExecContext(ctx, s.args...)
 				return s.explain(err, classifySQLite)
 			}
-			rows, err := ses.conn.QueryContext(ctx, s.sql, s.args...)
+			rows, err := prepared.QueryContext(ctx, s.args...)
 			if err != nil {
 				return err
 			}
@@ -344,15 +349,20 @@ func finishSQLite(ses *session, statements []statement, changes []store.Change) 
 	if err != nil {
 		return store.Version{}, err
 	}
-	for _, c := range changes {
-		err := ses.exec(`insert into change
-			(version, ordinal, time, actor, workspace, kind, id, op, document_before, document_after)
-			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-			int64(version.Number), c.Ordinal, c.Time.UnixMicro(), c.Actor, c.Workspace, c.Kind, c.ID, string(c.Op),
-			nullable(c.Before), nullable(c.After))
-		if err != nil {
-			return store.Version{}, err
+	log := make([]statement, len(changes))
+	for i, c := range changes {
+		log[i] = statement{
+			sql: `insert into change
+				(version, ordinal, time, actor, workspace, kind, id, op, document_before, document_after)
+				values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+			args: []any{
+				int64(version.Number), c.Ordinal, c.Time.UnixMicro(), c.Actor, c.Workspace, c.Kind, c.ID, string(c.Op),
+				nullable(c.Before), nullable(c.After),
+			},
 		}
+	}
+	if _, err := execEach(ses, log); err != nil {
+		return store.Version{}, err
 	}
 	if err := ses.commit(); err != nil {
 		return store.Version{}, err

@@ -267,8 +267,7 @@ func (m *Migrator) open() (*Store, error) {
 		if err != nil {
 			return nil, err
 		}
-		db := openPostgresPool(config, m.opts)
-		return newStore(postgres, db, db, m.opts), nil
+		return openPostgresPool(config, m.opts), nil
 	}
 	return openSQLite(m.path, m.opts)
 }

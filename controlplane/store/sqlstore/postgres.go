@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -20,9 +19,7 @@ func OpenPostgres(ctx context.Context, dsn string, opts Options) (*Store, error)
 	if err != nil {
 		return nil, err
 	}
-	db := openPostgresPool(config, opts)
-	s := newStore(postgres, db, db, opts)
-	s.listen = config
+	s := openPostgresPool(config, opts)
 	if err := s.checkSchema(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -41,9 +38,14 @@ func postgresConfig(dsn string, opts Options) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-func openPostgresPool(config *pgx.ConnConfig, opts Options) *sql.DB {
-	db := stdlib.OpenDB(*config)
+// openPostgresPool makes the store; the connections come when they are needed.
+func openPostgresPool(config *pgx.ConnConfig, opts Options) *Store {
+	s := newStore(postgres, nil, nil, opts)
+	s.listen = config
+	db := stdlib.OpenDB(*config, stdlib.OptionShouldPing(
+		func(_ context.Context, p stdlib.ShouldPingParams) bool { return s.suspicious(p.IdleDuration) }))
 	db.SetMaxOpenConns(opts.MaxConns)
 	db.SetMaxIdleConns(opts.MaxConns)
-	return db
+	s.writers, s.readers = db, db
+	return s
 }

@@ -102,13 +102,18 @@ func (r *reader) List(query store.Query) ([]store.Entity, bool, error) {
 	q.WriteString(`select ` + columns + ` from `)
 	// Every table that can lead the search has the id as the last part of its
 	// index, so each form reads its page in order.
-	id := "e.id"
+	id, tags := "e.id", query.Tags
 	switch {
 	case query.Parent != nil:
 		id = "r.id"
 		q.WriteString(`reference r join entity e on e.kind = r.kind and e.id = r.id where r.target_kind = ` +
 			q.param(query.Parent.Kind) + ` and r.target_id = ` + q.param(query.Parent.ID) +
 			` and r.field = ` + q.param(query.Parent.Field) + ` and r.kind = ` + q.param(query.Kind) + ` and `)
+	case len(tags) > 0 && (len(tags) == 1 || !query.AnyTag):
+		id = "l.id"
+		q.WriteString(`entity_tag l join entity e on e.kind = l.kind and e.id = l.id where l.workspace = ` +
+			q.param(query.Workspace) + ` and l.tag = ` + q.param(tags[0]) + ` and l.kind = ` + q.param(query.Kind) + ` and `)
+		tags = tags[1:]
 	default:
 		q.WriteString(`entity e where e.kind = ` + q.param(query.Kind) + ` and `)
 	}
@@ -116,9 +121,9 @@ func (r *reader) List(query store.Query) ([]store.Entity, bool, error) {
 	if query.AfterID != "" {
 		q.WriteString(` and ` + id + ` > ` + q.param(query.AfterID))
 	}
-	if len(query.Tags) > 0 {
-		conditions := make([]string, len(query.Tags))
-		for i, tag := range query.Tags {
+	if len(tags) > 0 {
+		conditions := make([]string, len(tags))
+		for i, tag := range tags {
 			conditions[i] = `exists (select 1 from entity_tag t where t.workspace = e.workspace and t.tag = ` +
 				q.param(tag) + ` and t.kind = e.kind and t.id = e.id)`
 		}

@@ -27,6 +27,9 @@ type session struct {
 	// failed is the first error that a statement met. PostgreSQL refuses
 	// everything after it, and so do we on both databases.
 	failed error
+
+	// prepared are the statements that prepare made; they end with the session.
+	prepared map[string]*sql.Stmt
 }
 
 // collisionError says that the transaction has to run again.
@@ -50,6 +53,11 @@ func (s *Store) newSession(ctx context.Context, db *sql.DB) (*session, error) {
 
 // release rolls back what was not committed and gives the connection back.
 func (ses *session) release() {
+	for _, statement := range ses.prepared {
+		if err := statement.Close(); err != nil {
+			ses.store.opts.Log.Warn("close a prepared statement", "error", err)
+		}
+	}
 	if ses.open {
 		// The caller's context may have ended, which is no reason to keep the
 		// transaction open.
@@ -89,6 +97,22 @@ func (ses *session) commit() error {
 	}
 	ses.open = false
 	return nil
+}
+
+// prepare compiles a statement that will run many times in the session.
+func (ses *session) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
+	if statement, ok := ses.prepared[text]; ok {
+		return statement, nil
+	}
+	statement, err := ses.conn.PrepareContext(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	if ses.prepared == nil {
+		ses.prepared = map[string]*sql.Stmt{}
+	}
+	ses.prepared[text] = statement
+	return statement, nil
 }
 
 // exec runs one statement without a result.
@@ -170,8 +194,18 @@ func (s *Store) dropIdle() {
 	if s.writers != s.readers {
 		return // A file does not go away and come back.
 	}
+	s.trouble.Store(time.Now().UnixNano())
 	s.writers.SetMaxIdleConns(0)
 	s.writers.SetMaxIdleConns(s.opts.MaxConns)
+}
+
+// distrust is how long after a failure connections are tried before they are
+// used; those that broke are then replaced without anybody noticing.
+const distrust = time.Minute
+
+// suspicious tells whether a connection that was idle has to be tried.
+func (s *Store) suspicious(idle time.Duration) bool {
+	return idle > time.Second || time.Since(time.Unix(0, s.trouble.Load())) < distrust
 }
 
 // version reads the current version.

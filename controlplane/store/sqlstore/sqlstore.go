@@ -19,6 +19,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -70,6 +71,9 @@ type Store struct {
 
 	// lock keeps other processes away from an SQLite file; nil on PostgreSQL.
 	lock *os.File
+
+	// trouble is when the database was last unavailable, in Unix nanoseconds.
+	trouble atomic.Int64
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced after each commit

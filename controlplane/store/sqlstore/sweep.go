@@ -13,7 +13,7 @@ const (
 	sweeper = "ttl"
 
 	// sweepSize is how many entities Sweep deletes in one transaction.
-	sweepSize = 500
+	sweepSize = 200
 )
 
 // Sweep implements store.Store.

@@ -86,14 +86,14 @@ func testSweep(t *testing.T, s store.Store) {
 	equal(t, "a sweep without work takes no version", version(t, s), before)
 
 	var old []store.Entity
-	for i := range 505 {
+	for i := range 205 {
 		old = append(old, entity("keys", fmt.Sprintf("old%d", i), expires(-time.Minute)))
 	}
 	insert(t, s, old...)
 	insert(t, s,
 		entity("held", "h", expires(-time.Hour)), entity("holders", "x", parent("held", "held", "h", store.Restrict)),
 		entity("parents", "p", expires(-time.Hour)), entity("children", "c", parent("parent", "parents", "p", store.Cascade)))
-	sweep(506)
+	sweep(206)
 	equal(t, "what is left", names(t, s), []string{"holders/x", "keys/forever", "keys/young"})
 	sweep(0) // What is held stays, and is no endless work.
 	update(t, s, deleting("holders", "x"))

@@ -393,7 +393,7 @@ func testCancelled(t *testing.T, s store.Store) {
 }
 
 func testBig(t *testing.T, s store.Store) {
-	const count = 2500
+	const count = 1100 // more than one batch, on any store
 	pad := strings.Repeat("x", 500)
 	var all []string
 	for i := range count {
@@ -420,11 +420,11 @@ func testBig(t *testing.T, s store.Store) {
 		}
 	}
 	// The first name that is taken is found among many.
-	refused(t, s, &store.UniqueError{Kind: "services", Field: "name", Value: "s1234"}, func(tx store.Tx) error {
+	refused(t, s, &store.UniqueError{Kind: "services", Field: "name", Value: "s0345"}, func(tx store.Tx) error {
 		for i := range count {
 			n := fmt.Sprintf("n%04d", i)
-			if i == 2222 {
-				n = "s1234"
+			if i == 1050 {
+				n = "s0345"
 			}
 			if err := tx.Insert(entity("services", fmt.Sprintf("n%04d", i), name(n))); err != nil {
 				return err
