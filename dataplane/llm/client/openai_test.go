@@ -1,0 +1,91 @@
+package client
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gibbon-gateway/gibbon/dataplane/llm"
+)
+
+func TestRead(t *testing.T) {
+	type view struct {
+		Model               string
+		Streams, WantsUsage bool
+		Words               int
+	}
+	for _, tt := range []struct {
+		name  string
+		route llm.Route
+		body  string
+		want  view
+	}{
+		{"texts", llm.Chat, `{"model":"m","stream":true,"messages":[{"content":"a b"},{"content":null},{"content":[{"type":"text","text":"c d e"},{"type":"image_url"}]},7]}`, view{"m", true, false, 5}},
+		{"usage asked for", llm.Chat, `{"stream_options":{"include_usage":true},"messages":[]}`, view{"", false, true, 0}},
+		{"other types", llm.Chat, `{"model":7,"stream":"true","stream_options":[],"messages":"x"}`, view{"", false, false, 0}},
+		{"prompt", llm.Completions, `{"prompt":"Explain why"}`, view{Words: 2}},
+		{"prompts", llm.Completions, `{"prompt":["a b",[1,2],"c"]}`, view{Words: 3}},
+		{"preserve", llm.Preserve, `{"messages":1,"messages":2,"model":"m"}`, view{Model: "m"}},
+		{"preserve without a body", llm.Preserve, ``, view{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			reader := NewOpenAI(tt.route, "")
+			var r llm.Request
+			if err := reader.Read([]byte(tt.body), &r); err != nil {
+				t.Fatal(err)
+			}
+			got := view{r.Model, r.Streams, r.WantsUsage, reader.Words(&r)}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCredentialsInTheBodyAreInspected(t *testing.T) {
+	reader := NewOpenAI(llm.Preserve, "Api-Key")
+	var r llm.Request
+	if err := reader.Read([]byte(`{"Api-Key":"a","api-key":"b"}`), &r); err == nil {
+		t.Error("two spellings of the parameter were read")
+	}
+	if err := reader.Read([]byte(`{"Api-Key":"a"}`), &r); err != nil || !r.Fields.Has(llm.FieldParam) {
+		t.Errorf("the parameter was not found: %v", err)
+	}
+}
+
+func TestFormObject(t *testing.T) {
+	for in, want := range map[string]string{
+		"a=1&b=%C3%A9+%22&a=2&&c": `{"a":["1","2"],"b":"é \"","c":""}`,
+		"prompt=x":                `{"prompt":"x"}`,
+	} {
+		got, err := FormObject(in)
+		if err != nil || string(got) != want || !json.Valid(got) {
+			t.Errorf("%s: %s, %v, want %s", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"", "&", "%zz=1", "a=%2"} {
+		if got, err := FormObject(in); err == nil {
+			t.Errorf("%q: %s, want an error", in, got)
+		}
+	}
+}
+
+func TestStreamWriter(t *testing.T) {
+	frame := func(data string, holds, only bool) *llm.Frame {
+		return &llm.Frame{Format: llm.OpenAI, Data: []byte(data), HoldsUsage: holds, UsageOnly: only}
+	}
+	w := StreamWriter{StripUsage: true}
+	var got []byte
+	got = w.Append(got, frame(`{"a":1,"usage":null}`, true, false))
+	got = w.Append(got, frame(`{"usage":{},"a":1}`, true, false))
+	got = w.Append(got, frame(`{"choices":[],"usage":{}}`, true, true))
+	got = w.Append(got, frame(`{"b":1}`, false, false))
+	got = w.AppendFailure(got, "a \"b\"")
+	got = w.Append(got, &llm.Frame{Done: true})
+	want := "data: {\"a\":1}\n\ndata: {\"a\":1}\n\ndata: {\"b\":1}\n\n" +
+		`data: {"error":{"message":"a \"b\"","type":"server_error","param":null,"code":null}}` + "\n\ndata: [DONE]\n\n"
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
