@@ -112,8 +112,9 @@ type step struct {
 const next = -1
 
 // parseFormKey takes a form key apart: a.b, a[], a[1], a[key], a[1].b. A key that
-// begins or ends with a dot, or is not well-formed, is one name as it stands,
-// so that it is refused as an unknown field.
+// begins or ends with a dot, is not well-formed, or nests deeper than a JSON
+// body may, is one name as it stands, so that it is refused as an unknown
+// field.
 func parseFormKey(key string) []step {
 	whole := []step{{name: key}}
 	var steps []step
@@ -123,14 +124,14 @@ func parseFormKey(key string) []step {
 		if end < 0 {
 			end = len(rest)
 		}
-		if end == 0 {
-			return whole // an empty name
+		if end == 0 || len(steps) >= maxDepth {
+			return whole // an empty name, or too deep
 		}
 		steps = append(steps, step{name: rest[:end]})
 		rest = rest[end:]
 		for strings.HasPrefix(rest, "[") {
 			end := strings.IndexByte(rest, ']')
-			if end < 0 {
+			if end < 0 || len(steps) >= maxDepth {
 				return whole
 			}
 			steps = append(steps, bracket(rest[1:end]))

@@ -103,6 +103,53 @@ func TestDecodeMultipart(t *testing.T) {
 	}
 }
 
+// TestMultipartAgrees: the two kinds of form say the same.
+func TestMultipartAgrees(t *testing.T) {
+	c := load(t)
+	for seed := range uint64(40) {
+		g := newGenerator(seed, `x é "q" a&b=c+d %41`)
+		s := c.Entities()[int(seed)%len(c.Entities())]
+		want := g.body(s)
+		var parts []string
+		g.asForm(want, "", &parts)
+		var body bytes.Buffer
+		w := multipart.NewWriter(&body)
+		for _, part := range parts {
+			key, value, _ := strings.Cut(part, "=")
+			if err := w.WriteField(unescape(key), unescape(value)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.DecodeForm(w.FormDataContentType(), body.Bytes(), Document{})
+		if err != nil || !Equal(got, want) {
+			t.Errorf("%s\n got %s, %v\nwant %s", s.Kind(), got, err, want)
+		}
+	}
+}
+
+// TestDeepForm: the walkers recurse, so a key must not nest without limit.
+func TestDeepForm(t *testing.T) {
+	s := entity(t, "services")
+	for _, step := range []string{".a", "[]", "[1]", "[a]"} {
+		key := "a" + strings.Repeat(step, 199)
+		d, err := s.DecodeForm(urlencoded, []byte(key+"=x"), Document{})
+		if err != nil || !d.Get(key).IsAbsent() {
+			t.Errorf("%s 199 times: %v, %.80s", step, err, d)
+		}
+		if _, err := Parse(d.AppendJSON(nil)); err != nil {
+			t.Errorf("%s 199 times cannot be stored: %v", step, err)
+		}
+		key = "a" + strings.Repeat(step, 100000)
+		d, err = s.DecodeForm(urlencoded, []byte(key+"=x"), Document{})
+		if err != nil || d.Get(key).Text() != "x" {
+			t.Errorf("%s 100000 times: %v, %.80s", step, err, d)
+		}
+	}
+}
+
 func TestTooManyArguments(t *testing.T) {
 	s := entity(t, "services")
 	body := strings.Repeat("tags[]=a&", 1000)

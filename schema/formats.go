@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"errors"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -308,11 +309,11 @@ func fullURL(text string) string {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
-		cause := err
-		if wrapped, ok := err.(*url.Error); ok {
-			cause = wrapped.Err
+		var wrapped *url.Error
+		if errors.As(err, &wrapped) {
+			err = wrapped.Err // without the URL, which may hold a password
 		}
-		return "could not parse url. " + cause.Error()
+		return "could not parse url. " + err.Error()
 	case u.Scheme == "":
 		return "missing scheme in url"
 	case u.Host == "":
