@@ -207,6 +207,21 @@ func readResults(results pgx.BatchResults, statements []statement, noted *[]*sto
 			s.version.Number = uint64(number)
 			continue
 		}
+		if s.found != nil {
+			rows, err := results.Query()
+			if err != nil {
+				return err
+			}
+			if err := s.scan(rows); err != nil {
+				rows.Close()
+				return err
+			}
+			rows.Close()
+			if err := rows.Err(); err != nil {
+				return err
+			}
+			continue
+		}
 		tag, err := results.Exec()
 		if err != nil {
 			return s.explain(err, classifyPostgres)
@@ -214,6 +229,21 @@ func readResults(results pgx.BatchResults, statements []statement, noted *[]*sto
 		if s.missing != nil && tag.RowsAffected() == 0 {
 			*noted = append(*noted, s.missing)
 		}
+	}
+	return nil
+}
+
+// scan keeps the entity that the statement found, if there is one.
+func (s *statement) scan(rows interface {
+	scanner
+	Next() bool
+}) error {
+	for rows.Next() {
+		e, err := scanEntity(rows)
+		if err != nil {
+			return err
+		}
+		*s.found = &e
 	}
 	return nil
 }
@@ -314,7 +344,7 @@ func execEach(ses *session, statements []statement) (noted []*store.ReferenceErr
 			if err != nil {
 				return err
 			}
-			if s.missing == nil {
+			if s.missing == nil && s.found == nil {
 				_, err := prepared.ExecContext(ctx, s.args...)
 				return s.explain(err, classifySQLite)
 			}
@@ -322,10 +352,12 @@ func execEach(ses *session, statements []statement) (noted []*store.ReferenceErr
 			if err != nil {
 				return err
 			}
-			if !rows.Next() {
+			if s.found != nil {
+				err = s.scan(rows)
+			} else if !rows.Next() {
 				noted = append(noted, s.missing)
 			}
-			return errors.Join(rows.Err(), rows.Close())
+			return errors.Join(err, rows.Err(), rows.Close())
 		})
 		if err != nil {
 			return nil, err

@@ -17,6 +17,10 @@ type statement struct {
 	// missing is what an empty result means; nil for statements without one.
 	missing *store.ReferenceError
 
+	// found receives the entity that a query for columns finds; nil for all
+	// other statements.
+	found **store.Entity
+
 	// version receives the result of takeVersion; nil for all others.
 	version *store.Version
 }
@@ -60,11 +64,17 @@ func (t *tx) flush() error {
 	if len(t.queue) == 0 && len(t.order) == 0 {
 		return nil
 	}
+	if err := t.lockUnknown(); err != nil {
+		return err
+	}
 	return t.ses.store.d.send(t.ses, t.pending())
 }
 
 // finish sends what is left, takes the version and commits.
 func (t *tx) finish() (store.Version, error) {
+	if err := t.lockUnknown(); err != nil {
+		return store.Version{}, err
+	}
 	return t.ses.store.d.finish(t.ses, append(t.pending(), t.parents()...), t.changes)
 }
 

@@ -30,7 +30,10 @@ const (
 // errLimit complains about a query that asks for an empty page.
 var errLimit = errors.New("the limit of a query must be at least 1")
 
-func scanEntity(rows *sql.Rows) (store.Entity, error) {
+// scanner is a row of a result, of database/sql or of pgx.
+type scanner interface{ Scan(...any) error }
+
+func scanEntity(rows scanner) (store.Entity, error) {
 	var e store.Entity
 	var expires sql.NullInt64
 	var document string
@@ -108,16 +111,19 @@ func (r *reader) List(query store.Query) ([]store.Entity, bool, error) {
 		id = "r.id"
 		q.WriteString(`reference r join entity e on e.kind = r.kind and e.id = r.id where r.target_kind = ` +
 			q.param(query.Parent.Kind) + ` and r.target_id = ` + q.param(query.Parent.ID) +
-			` and r.field = ` + q.param(query.Parent.Field) + ` and r.kind = ` + q.param(query.Kind) + ` and `)
+			` and r.field = ` + q.param(query.Parent.Field) + ` and r.kind = ` + q.param(query.Kind) +
+			` and e.workspace = ` + q.param(query.Workspace))
 	case len(tags) > 0 && (len(tags) == 1 || !query.AnyTag):
 		id = "l.id"
+		// Asking for the entity's workspace too would lead PostgreSQL, as long as
+		// it has no statistics, to read the whole kind for each tag.
 		q.WriteString(`entity_tag l join entity e on e.kind = l.kind and e.id = l.id where l.workspace = ` +
-			q.param(query.Workspace) + ` and l.tag = ` + q.param(tags[0]) + ` and l.kind = ` + q.param(query.Kind) + ` and `)
+			q.param(query.Workspace) + ` and l.tag = ` + q.param(tags[0]) + ` and l.kind = ` + q.param(query.Kind))
 		tags = tags[1:]
 	default:
-		q.WriteString(`entity e where e.kind = ` + q.param(query.Kind) + ` and `)
+		q.WriteString(`entity e where e.kind = ` + q.param(query.Kind) + ` and e.workspace = ` + q.param(query.Workspace))
 	}
-	q.WriteString(`e.workspace = ` + q.param(query.Workspace) + ` and ` + visible + q.param(now()) + `)`)
+	q.WriteString(` and ` + visible + q.param(now()) + `)`)
 	if query.AfterID != "" {
 		q.WriteString(` and ` + id + ` > ` + q.param(query.AfterID))
 	}

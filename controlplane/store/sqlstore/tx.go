@@ -2,10 +2,12 @@ package sqlstore
 
 import (
 	"bytes"
+	"cmp"
 	"database/sql"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -35,6 +37,13 @@ type row struct {
 
 	// put tells that the row is new because Put, not Insert, found none.
 	put bool
+
+	// unknown tells that Put wrote the entity before anybody looked whether
+	// there is one. The rows of many Puts are then locked in one exchange.
+	unknown bool
+
+	// change is the index of the change that waits for that look.
+	change int
 }
 
 // glimpse is what an entity was when it was read without a lock.
@@ -148,8 +157,7 @@ func (t *tx) lock(k key) (*row, error) {
 	if err := t.begin(); err != nil {
 		return nil, err
 	}
-	e, err := t.one(`select `+columns+` from entity e where e.kind = $1 and e.id = $2 and `+visible+`$3)`+
-		t.ses.store.d.lockRow, k.kind, k.id, now())
+	e, err := t.one(t.lockQuery(), k.kind, k.id, now())
 	present := err == nil
 	if !present && !errors.Is(err, store.ErrNotFound) {
 		return nil, err
@@ -284,13 +292,66 @@ func (t *tx) Put(e store.Entity) error {
 		return err
 	}
 	k := key{e.Kind, e.ID}
-	r, err := t.lock(k)
-	if err != nil {
-		return err
+	r, ok := t.rows[k]
+	if !ok {
+		r = &row{gone: true, unknown: true, change: len(t.changes)}
+		t.rows[k] = r
 	}
 	r.put = r.gone
 	t.write(k, r, e)
 	return nil
+}
+
+// lockUnknown locks the rows that were put unseen, and completes the log.
+func (t *tx) lockUnknown() error {
+	var unknown []key
+	for _, k := range t.order {
+		if t.rows[k].unknown {
+			unknown = append(unknown, k)
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	if err := t.begin(); err != nil {
+		return err
+	}
+	// Whoever locks in the same order cannot meet another one half-way.
+	slices.SortFunc(unknown, func(a, b key) int {
+		return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.id, b.id))
+	})
+	found := make([]*store.Entity, len(unknown))
+	statements := make([]statement, len(unknown))
+	at := now()
+	for i, k := range unknown {
+		statements[i] = statement{sql: t.lockQuery(), args: []any{k.kind, k.id, at}, found: &found[i]}
+	}
+	if err := t.ses.store.d.send(t.ses, statements); err != nil {
+		return err
+	}
+	for i, k := range unknown {
+		before := found[i]
+		present := before != nil
+		if !present {
+			before = new(store.Entity)
+		}
+		if err := t.compare(k, *before, present); err != nil {
+			return err
+		}
+		r := t.rows[k]
+		r.unknown = false
+		if present {
+			r.stored, r.put = true, false
+			c := &t.changes[r.change]
+			c.Op, c.Before = store.Updated, before.Document
+		}
+	}
+	return nil
+}
+
+// lockQuery finds and locks one row.
+func (t *tx) lockQuery() string {
+	return `select ` + columns + ` from entity e where e.kind = $1 and e.id = $2 and ` + visible + `$3)` + t.ses.store.d.lockRow
 }
 
 // write gives a row its new entity and logs that.
