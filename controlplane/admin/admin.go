@@ -10,6 +10,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -125,7 +126,7 @@ type Server struct {
 	requests sync.WaitGroup
 }
 
-// New returns the Admin API. The caller serves it and ends it with Shutdown.
+// New returns the Admin API. The caller serves it and ends it with Shutdown or Close.
 func New(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -160,23 +161,23 @@ func New(cfg Config) (*Server, error) {
 // Drain refuses writes from now on; reads are answered.
 func (s *Server) Drain() { s.draining.Store(true) }
 
-// Shutdown refuses writes, lets server finish the requests that are in progress
-// until ctx ends, and then ends what is left of the gRPC calls. The order
-// matters: gRPC's own graceful stop would cut the calls that run under
-// net/http. A nil server means that the caller has shut it down already.
-func (s *Server) Shutdown(ctx context.Context, server *http.Server) error {
+// Close ends the gRPC calls that are left and waits for all requests. The
+// caller shuts its http.Server down before: gRPC's own graceful stop would cut
+// the calls that run under net/http, so the order matters.
+func (s *Server) Close() {
 	s.Drain()
-	var err error
-	if server != nil {
-		if err = server.Shutdown(ctx); err != nil {
-			// The deadline has passed: whoever is still connected is cut off.
-			_ = server.Close()
-		}
-	}
 	s.grpc.Stop()
 	s.requests.Wait()
-	if err != nil {
-		return fmt.Errorf("shut the admin API down: %w", err)
+}
+
+// Shutdown is the whole order for one http.Server: it refuses writes, lets the
+// requests in progress finish until ctx ends, cuts off who is still connected
+// then, and closes s.
+func (s *Server) Shutdown(ctx context.Context, server *http.Server) error {
+	s.Drain()
+	defer s.Close()
+	if err := server.Shutdown(ctx); err != nil {
+		return fmt.Errorf("shut the admin API down: %w", errors.Join(err, server.Close()))
 	}
 	return nil
 }
