@@ -102,7 +102,10 @@ func (c *cli) runBoth(ctx context.Context, echo bool) (err error) {
 		return data.Run(dataCtx)
 	})
 	group.Go(func() error { return control.Run(controlCtx) })
-	group.Go(func() error { n.onReload(dataCtx, func(s *settings.Settings) { control.Reload(s); data.Reload(s) }); return nil })
+	group.Go(func() error {
+		n.onReload(dataCtx, func(s *settings.Settings) { control.Reload(s); data.Reload(s) })
+		return nil
+	})
 	if echo {
 		model, err := echomodel.New(echomodel.Config{Logger: n.log.Logger})
 		if err != nil {

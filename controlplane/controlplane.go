@@ -1,0 +1,282 @@
+// Package controlplane is the half of Gibbon that owns the configuration: the
+// store, the Admin API over it, and the stream that carries each version to the
+// data planes. It proxies nothing.
+//
+// New wires the parts, Run serves until its context ends.
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/gibbon-gateway/gibbon/controlplane/admin"
+	"github.com/gibbon-gateway/gibbon/controlplane/publish"
+	"github.com/gibbon-gateway/gibbon/controlplane/store"
+	clusterpb "github.com/gibbon-gateway/gibbon/gen/gibbon/cluster/v1"
+	"github.com/gibbon-gateway/gibbon/internal/buildinfo"
+	"github.com/gibbon-gateway/gibbon/internal/listener"
+	"github.com/gibbon-gateway/gibbon/internal/pki"
+	"github.com/gibbon-gateway/gibbon/internal/settings"
+	"github.com/gibbon-gateway/gibbon/internal/telemetry"
+	"github.com/gibbon-gateway/gibbon/schema"
+)
+
+const (
+	// mergeWindow is the least time between two versions that are published: in
+	// a burst of writes the ones between are left out.
+	mergeWindow = 50 * time.Millisecond
+	// compileRetry is how long a failed compilation waits for its next try.
+	compileRetry = time.Second
+	sweepEvery   = 10 * time.Second
+	streamMaxAge = 30 * time.Minute
+)
+
+// Config is what New wires together.
+type Config struct {
+	Settings  *settings.Settings
+	Catalogue *schema.Catalogue
+	// Store is closed by whoever opened it, after Run has returned.
+	Store store.Store
+	// NodeID is this control plane's own id.
+	NodeID string
+	// InProcess, when not nil, is where the data plane of the same process
+	// dials in. There is no cluster listener and no status listener then, and a
+	// write is answered when it is live there. Run or Close closes it.
+	InProcess net.Listener
+	Log       *telemetry.Log
+}
+
+// ControlPlane is a control plane whose listeners are open.
+type ControlPlane struct {
+	cfg       Config
+	publisher *publish.Server
+	admin     *admin.Server
+
+	cluster   *grpc.Server
+	clusterAt net.Listener
+	http      []*web // the Admin API's server, and the status listener's
+	changes   chan store.Version
+}
+
+// web is an HTTP server and its listeners.
+type web struct {
+	name         string // admin or status
+	server       *http.Server
+	listeners    []*listener.Listener
+	certificates pki.Certificates
+	// keys are the settings that say where it listens and with what.
+	keys func(*settings.Settings) (at settings.Listeners, certs, keys []settings.Material)
+}
+
+// New opens the listeners, so that an address in use is an error here and not
+// later, and wires the parts. Run or Close must follow.
+func New(ctx context.Context, cfg Config) (c *ControlPlane, err error) {
+	c = &ControlPlane{cfg: cfg, changes: make(chan store.Version, 1)}
+	plugins := map[string]string{}
+	for _, p := range cfg.Catalogue.Plugins() {
+		plugins[p.Plugin().GetName()] = p.Plugin().GetVersion()
+	}
+	c.publisher = publish.New(publish.Config{
+		ID:         cfg.NodeID,
+		Version:    buildinfo.KongVersion,
+		Plugins:    plugins,
+		MaxAge:     streamMaxAge,
+		PurgeDelay: cfg.Settings.ClusterPurgeDelay,
+		Log:        cfg.Log.Logger,
+	})
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.Close())
+		}
+	}()
+	if err := c.openCluster(); err != nil {
+		return c, err
+	}
+	if err := c.openAdmin(ctx); err != nil {
+		return c, err
+	}
+	if cfg.InProcess == nil {
+		return c, c.openStatus(ctx)
+	}
+	return c, nil
+}
+
+// openCluster readies the listener for data planes. In plaintext it exists on
+// loopback only.
+func (c *ControlPlane) openCluster() error {
+	options := publish.ServerOptions()
+	if c.cfg.InProcess != nil {
+		c.clusterAt = c.cfg.InProcess
+	} else {
+		s := c.cfg.Settings
+		if len(s.ClusterListen.Entries) != 1 {
+			return fmt.Errorf("cluster_listen must name one address, not %d", len(s.ClusterListen.Entries))
+		}
+		entry := s.ClusterListen.Entries[0]
+		if s.ClusterCert == "" {
+			if !s.ClusterListen.Loopback() {
+				return errors.New("cluster certificate and key must be provided to use Hybrid mode: " +
+					"make them with 'gibbon hybrid gen_cert' and set cluster_cert and cluster_cert_key " +
+					"(without them cluster_listen must be on loopback)")
+			}
+		} else {
+			certs, err := pki.NewCluster(pki.ClusterConfig{
+				Mode: s.ClusterMTLS, Cert: string(s.ClusterCert), Key: string(s.ClusterCertKey),
+				CA: string(s.ClusterCACert), ServerName: s.ClusterServerName,
+			})
+			if err != nil {
+				return err
+			}
+			options = append(options, grpc.Creds(credentials.NewTLS(certs.Server())))
+		}
+		at, err := net.Listen("tcp", entry.HostPort())
+		if err != nil {
+			return fmt.Errorf("cluster_listen: %w", err)
+		}
+		c.clusterAt = at
+	}
+	c.cluster = grpc.NewServer(options...)
+	clusterpb.RegisterClusterServer(c.cluster, c.publisher)
+	return nil
+}
+
+// openAdmin wires the Admin API and opens its listeners.
+func (c *ControlPlane) openAdmin(ctx context.Context) error {
+	s := c.cfg.Settings
+	hostname, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("host name: %w", err)
+	}
+	config := admin.Config{
+		Store:     c.cfg.Store,
+		Catalogue: c.cfg.Catalogue,
+		Info:      admin.Info{NodeID: c.cfg.NodeID, Hostname: hostname},
+		Configuration: func() map[string]any {
+			shown := s.Public()
+			shown["log_level"] = c.cfg.Log.Level()
+			loaded := map[string]bool{}
+			for _, p := range c.cfg.Catalogue.Plugins() {
+				loaded[p.Plugin().GetName()] = true
+			}
+			shown["loaded_plugins"] = loaded
+			return shown
+		},
+		ConfigurationHash: func() string {
+			p, _ := c.publisher.Published()
+			return p.Hash
+		},
+		PurgeDelay:   c.publisher.PurgeDelay(),
+		GUIOrigins:   s.AdminGUIURLs(),
+		AllowedHosts: s.AdminAllowedHosts,
+		HideServer:   !slices.Contains(s.Headers, "server_tokens") && !slices.Contains(s.Headers, "server"),
+		HideLatency:  !slices.Contains(s.Headers, "latency_tokens") && !slices.Contains(s.Headers, "x-kong-admin-latency"),
+		Log:          c.cfg.Log.Logger,
+	}
+	if c.cfg.InProcess != nil {
+		config.Live = c.live
+	} else {
+		config.DataPlanes = c.dataPlanes
+	}
+	api, err := admin.New(config)
+	if err != nil {
+		return err
+	}
+	c.admin = api
+	return c.open(ctx, &web{
+		name:   "admin",
+		server: listener.Server(listener.Config{Handler: api, Refuse: api.Refuse, Log: c.cfg.Log.Logger}),
+		keys: func(s *settings.Settings) (settings.Listeners, []settings.Material, []settings.Material) {
+			return s.AdminListen, s.AdminSSLCert, s.AdminSSLCertKey
+		},
+	})
+}
+
+// dataPlanes lists the data planes as the Admin API shows them.
+func (c *ControlPlane) dataPlanes() []admin.DataPlane {
+	nodes := c.publisher.Nodes()
+	list := make([]admin.DataPlane, len(nodes))
+	for i, n := range nodes {
+		list[i] = admin.DataPlane{
+			ID: n.ID, Hostname: n.Hostname, IP: n.IP,
+			Version: n.Version, GibbonVersion: n.GibbonVersion,
+			SyncStatus: string(n.Status), Message: n.Message,
+			Labels: n.Labels,
+			Hash:   n.Applied.Hash, Epoch: n.Applied.Epoch, Applied: n.Applied.Version,
+			Connected: n.Connected, FirstSeen: n.FirstSeen, LastSeen: n.LastSeen,
+			CertificateExpiry: n.CertificateExpiry,
+		}
+		if len(n.Reasons) > 0 {
+			reasons := make([]string, len(n.Reasons))
+			for i, r := range n.Reasons {
+				reasons[i] = r.String()
+			}
+			list[i].Message = fmt.Sprintf("version %d refused: %s", n.Refused.Version, strings.Join(reasons, "; "))
+		}
+	}
+	return list
+}
+
+// openStatus opens the status listener.
+func (c *ControlPlane) openStatus(ctx context.Context) error {
+	return c.open(ctx, &web{
+		name:   "status",
+		server: listener.Server(listener.Config{Handler: c.statusHandler(), Log: c.cfg.Log.Logger}),
+		keys: func(s *settings.Settings) (settings.Listeners, []settings.Material, []settings.Material) {
+			return s.StatusListen, s.StatusSSLCert, s.StatusSSLCertKey
+		},
+	})
+}
+
+// open opens a server's listeners.
+func (c *ControlPlane) open(ctx context.Context, w *web) error {
+	s := c.cfg.Settings
+	if err := w.reload(s); err != nil {
+		return fmt.Errorf("%s_listen: %w", w.name, err)
+	}
+	at, _, _ := w.keys(s)
+	listeners, err := listener.Open(ctx, at.Entries, listener.Options{
+		TLS: w.certificates.TLS(s.SSLCipherSuite),
+		Log: c.cfg.Log.Logger,
+	})
+	if err != nil {
+		return fmt.Errorf("%s_listen: %w", w.name, err)
+	}
+	w.listeners = listeners
+	c.http = append(c.http, w)
+	return nil
+}
+
+// reload reads a server's certificates. Where the operator gave none, a
+// self-signed one is made in the prefix.
+func (w *web) reload(s *settings.Settings) error {
+	at, certs, keys := w.keys(s)
+	if !at.AnyTLS() {
+		return nil
+	}
+	if len(certs) == 0 {
+		cert, key, err := pki.DefaultPair(s.Prefix, w.name)
+		if err != nil {
+			return err
+		}
+		return w.certificates.Load([]string{cert}, []string{key})
+	}
+	return w.certificates.Load(texts(certs), texts(keys))
+}
+
+func texts(list []settings.Material) []string {
+	out := make([]string, len(list))
+	for i, m := range list {
+		out[i] = string(m)
+	}
+	return out
+}

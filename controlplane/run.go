@@ -1,0 +1,214 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gibbon-gateway/gibbon/controlplane/snapshot"
+	"github.com/gibbon-gateway/gibbon/controlplane/store"
+	"github.com/gibbon-gateway/gibbon/internal/settings"
+)
+
+// stopLimit is how long requests of the Admin API may go on after the end.
+const stopLimit = 10 * time.Second
+
+// Run serves until ctx ends, then lets what is in progress finish. It returns
+// after everything that it started has ended, and closes what New opened.
+func (c *ControlPlane) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, w := range c.http {
+		for _, l := range w.listeners {
+			group.Go(func() error {
+				if err := w.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+					return fmt.Errorf("%s_listen: %w", w.name, err)
+				}
+				return nil
+			})
+		}
+	}
+	group.Go(func() error {
+		if err := c.cluster.Serve(c.clusterAt); err != nil {
+			return fmt.Errorf("cluster_listen: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error { return c.cfg.Store.Watch(ctx, c.noticed) })
+	group.Go(func() error { c.publishLoop(ctx); return nil })
+	group.Go(func() error { c.sweepLoop(ctx); return nil })
+	group.Go(func() error {
+		<-ctx.Done()
+		return c.stop()
+	})
+	return group.Wait()
+}
+
+// stop ends what serves: first the Admin API, whose writes still want to be
+// published, then the streams.
+func (c *ControlPlane) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	c.admin.Drain()
+	var all error
+	for _, w := range c.http {
+		if err := w.server.Shutdown(ctx); err != nil {
+			all = errors.Join(all, fmt.Errorf("stop %s_listen: %w", w.name, err), w.server.Close())
+		}
+	}
+	all = errors.Join(all, c.admin.Shutdown(ctx, nil))
+	c.publisher.Close()
+	c.cluster.Stop()
+	return all
+}
+
+// Close gives up a control plane that never ran.
+func (c *ControlPlane) Close() error {
+	var all error
+	for _, w := range c.http {
+		for _, l := range w.listeners {
+			all = errors.Join(all, l.Close())
+		}
+	}
+	if c.admin != nil {
+		all = errors.Join(all, c.admin.Shutdown(context.Background(), nil))
+	}
+	c.publisher.Close()
+	if c.clusterAt != nil {
+		all = errors.Join(all, c.clusterAt.Close())
+	}
+	return all
+}
+
+// Reload takes up renewed certificates of the listeners.
+func (c *ControlPlane) Reload(s *settings.Settings) {
+	for _, w := range c.http {
+		if err := w.reload(s); err != nil {
+			c.cfg.Log.Error("reload: the certificates that were in use stay", "listener", w.name, "error", err)
+		}
+	}
+}
+
+// noticed hands the newest version to the publish loop, in place of one that it
+// has not come to.
+func (c *ControlPlane) noticed(v store.Version) {
+	select {
+	case <-c.changes:
+	default:
+	}
+	c.changes <- v // capacity 1, and this is its only sender
+}
+
+// publishLoop compiles and publishes each version that it is told of. The first
+// change after a quiet time goes out at once; in a burst the versions within one
+// merge window become one.
+func (c *ControlPlane) publishLoop(ctx context.Context) {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		var v store.Version
+		select {
+		case <-ctx.Done():
+			return
+		case v = <-c.changes:
+		}
+		wait := mergeWindow
+		if c.cfg.InProcess != nil {
+			wait = 0 // whoever wrote waits to see it live
+		}
+		if err := c.publish(ctx); err != nil && ctx.Err() == nil {
+			c.cfg.Log.Error("configuration not published", "config_version", v.Number, "error", err)
+			wait = compileRetry
+			select { // try again, unless a newer version is there by then
+			case c.changes <- v:
+			default:
+			}
+		}
+		pause.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-pause.C:
+		}
+	}
+}
+
+// publish compiles one consistent view of the store and hands it to the stream.
+func (c *ControlPlane) publish(ctx context.Context) error {
+	began := time.Now()
+	var snap *snapshot.Snapshot
+	var version store.Version
+	err := c.cfg.Store.View(ctx, func(r store.Reader) (err error) {
+		if version, err = r.Version(); err != nil {
+			return err
+		}
+		snap, err = snapshot.Compile(c.cfg.Catalogue, r.All())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("compile: %w", err)
+	}
+	if err := c.publisher.Publish(version.Epoch, version.Number, snap); err != nil {
+		return err
+	}
+	c.cfg.Log.Info("configuration published", "config_version", version.Number, "config_hash", fmt.Sprintf("%x", snap.Hash[:16]),
+		"bytes", len(snap.Compressed), "compile_ms", time.Since(began).Milliseconds())
+	return nil
+}
+
+// live waits until a version is live on every data plane that is connected; it
+// is used when that is one, in this process.
+func (c *ControlPlane) live(ctx context.Context, v store.Version) {
+	if err := c.publisher.WaitApplied(ctx, v.Number); err != nil {
+		c.cfg.Log.Warn("a write was answered before it was live", "config_version", v.Number, "error", err)
+	}
+}
+
+// sweepLoop deletes what has expired.
+func (c *ControlPlane) sweepLoop(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		n, err := c.cfg.Store.Sweep(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			c.cfg.Log.Warn("expired entities not deleted", "error", err)
+		case n > 0:
+			c.cfg.Log.Info("expired entities deleted", "entities", n)
+		}
+	}
+}
+
+// Addresses are the Admin API's, as URLs.
+func (c *ControlPlane) Addresses() []string {
+	for _, w := range c.http {
+		if w.name == "admin" {
+			return w.addresses()
+		}
+	}
+	return nil
+}
+
+// ClusterAddress is where data planes connect.
+func (c *ControlPlane) ClusterAddress() net.Addr { return c.clusterAt.Addr() }
+
+func (w *web) addresses() []string {
+	var list []string
+	for _, l := range w.listeners {
+		scheme := "http"
+		if l.Entry().SSL {
+			scheme = "https"
+		}
+		list = append(list, scheme+"://"+l.Addr().String())
+	}
+	return list
+}
