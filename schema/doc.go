@@ -3,4 +3,10 @@
 // decodes bodies, fills in defaults, judges, renders, describes and converts
 // with them. It knows no entity and no plugin by name, keeps no state but the
 // compiled schemas, and touches neither store nor network.
+//
+// A body becomes an entity in this order: DecodeJSON or DecodeForm; Expand;
+// Complete, or Merge with the stored entity for a PATCH; Lookups, whose
+// references the caller resolves; Validate, or ValidateUpdate; Stored. What is
+// stored is shown by Render, found by Index, and sent to data planes as the
+// Message.
 package schema

@@ -1,0 +1,61 @@
+package schema
+
+import "testing"
+
+func TestExpandURL(t *testing.T) {
+	for _, tt := range []struct{ url, want string }{
+		{"http://h", `{"protocol":"http","host":"h","port":80,"path":null}`},
+		{"https://h", `{"protocol":"https","host":"h","port":443,"path":null}`},
+		{"HTTPS://H/", `{"protocol":"https","host":"H","port":443,"path":"/"}`},
+		{"grpcs://h", `{"protocol":"grpcs","host":"h","port":80,"path":null}`},
+		{"tcp://h:9", `{"protocol":"tcp","host":"h","port":9,"path":null}`},
+		{"//h:443", `{"protocol":"https","host":"h","port":443,"path":null}`},
+		{"//h:8080/p", `{"protocol":"http","host":"h","port":8080,"path":"/p"}`},
+		{"http://user:pass@h:1/p?q=/x#f", `{"protocol":"http","host":"h","port":1,"path":"/p"}`},
+		{"http://h?q", `{"protocol":"http","host":"h","port":80,"path":null}`},
+		{"http://[::1]:81/p", `{"protocol":"http","host":"::1","port":81,"path":"/p"}`},
+		{"http://[::1]", `{"protocol":"http","host":"::1","port":80,"path":null}`},
+		{"http://h:/p", `{"protocol":"http","host":"h","port":80,"path":"/p"}`},
+		{"http:///p", `{"protocol":"http","host":null,"port":80,"path":"/p"}`},
+		{"/p", `{"protocol":"http","host":null,"port":80,"path":"/p"}`},
+		{"1http://h", `{"protocol":"http","host":null,"port":80,"path":"1http://h"}`},
+		{"git+ssh://h", `{"protocol":"git+ssh","host":"h","port":80,"path":null}`},
+	} {
+		fields, why := expandURL(String(tt.url))
+		if got := Object(fields...).String(); why != "" || got != tt.want {
+			t.Errorf("%s\n got %s %s\nwant %s", tt.url, got, why, tt.want)
+		}
+	}
+	if _, why := expandURL(String("http://h:x")); why != "could not parse url. invalid port 'x'" {
+		t.Errorf("a bad port: %q", why)
+	}
+}
+
+// TestShorthandsInMaps: the whole map has one text, that of its first value
+// that is wrong.
+func TestShorthandsInMaps(t *testing.T) {
+	const field = `
+		field { name: "f" number: 1 type: TYPE_MESSAGE label: LABEL_REPEATED type_name: ".test.T.FEntry" }
+		nested_type { name: "FEntry" options { map_entry: true }
+			field { name: "key" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL }
+			field { name: "value" number: 2 type: TYPE_MESSAGE label: LABEL_OPTIONAL type_name: ".test.Inner" } }`
+	s := entitySchema(t, field, ``, ``)
+	got, err := s.Expand(mustParse(t, `{"f":{"x":{"old_c":"a","b":1},"y":{"b":2}}}`), Document{})
+	if want := `{"f":{"x":{"b":1,"c":"a"},"y":{"b":2}}}`; err != nil || got.String() != want {
+		t.Errorf("got %s, %v, want %s", got, err, want)
+	}
+	_, err = s.Expand(mustParse(t, `{"f":{"w":{},"x":{"old_c":1},"y":{"old_c":2}}}`), Document{})
+	if got, want := violation(err).String(), `{"f":{"old_c":"expected a string"}}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	doc := complete(t, s, `{"f":{"y":{"b":2.0},"x":{"b":1}}}`)
+	if want := `{"f":{"x":{"a":"x","b":1,"c":null},"y":{"a":"x","b":2,"c":null}}}`; doc.String() != want {
+		t.Errorf("stored %s, want %s", doc, want)
+	}
+	if want := `{"f":{"x":{"a":"x","b":1,"c":null,"old_c":null},"y":{"a":"x","b":2,"c":null,"old_c":null}}}`; s.Render(doc, noon).String() != want {
+		t.Errorf("shown %s, want %s", s.Render(doc, noon), want)
+	}
+	if _, err := s.Message(doc); err != nil {
+		t.Error(err)
+	}
+}
