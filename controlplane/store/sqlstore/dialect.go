@@ -19,8 +19,6 @@ import (
 // dialect is all that differs between the two databases once they are open.
 // Statements are otherwise the same: both take $1, $2, … as placeholders.
 type dialect struct {
-	name string
-
 	// beginView begins a transaction that sees one state and cannot write;
 	// beginUpdate one that can.
 	beginView, beginUpdate string
@@ -63,7 +61,6 @@ const (
 const channel = "gibbon_config"
 
 var postgres = &dialect{
-	name:        "postgres",
 	beginView:   "begin isolation level repeatable read read only",
 	beginUpdate: "begin isolation level read committed",
 	hasTable:    "select 1 where to_regclass($1) is not null",
@@ -88,7 +85,6 @@ var postgres = &dialect{
 }
 
 var sqliteDialect = &dialect{
-	name:        "sqlite",
 	beginView:   "begin deferred",
 	beginUpdate: "begin immediate",
 	beginEarly:  true,
