@@ -79,8 +79,8 @@ var arrows = []arrow{
 // testArrows are what the tests of a place may import besides: some things are
 // best tested together with the real one of what stands around them.
 var testArrows = []arrow{
-	{"controlplane/admin/...", []string{"controlplane/store/..."}}, // a real store
-	{"dataplane/plugins/...", []string{"dataplane/..."}},           // a real gateway
+	{"controlplane/admin/...", []string{"controlplane/store/..."}},                                      // a real store
+	{"dataplane/plugins/...", []string{"dataplane/proxy/...", "dataplane/router", "dataplane/runtime"}}, // a real gateway
 }
 
 // support is what exists for tests. Only tests and other support import it.
