@@ -24,8 +24,8 @@ type node struct {
 	server *Server
 }
 
-// Info implements adminpb.NodeServer. It answers without a database too, but
-// then knows no plugin in use.
+// Info implements adminpb.NodeServer. It answers without a database too, with
+// the plugins that were in use when it could last be read.
 func (n *node) Info(ctx context.Context, _ *adminpb.InfoRequest) (*adminpb.DocumentResponse, error) {
 	s := n.server
 	inUse, err := s.inUse.list(ctx, s)
@@ -144,7 +144,13 @@ func (p *pluginsInUse) list(ctx context.Context, s *Server) ([]string, error) {
 		p.version, p.names = version, names
 		return nil
 	})
-	return names, err
+	if err != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		// What was in use when the database could be read is the best guess.
+		return append([]string{}, p.names...), err
+	}
+	return names, nil
 }
 
 // Endpoints implements adminpb.NodeServer.

@@ -10,8 +10,9 @@ import (
 
 // The rules of this file need more than one entity, so no schema can say them.
 const (
-	pluginKind = "plugins"
-	routeKind  = "routes"
+	pluginKind  = "plugins"
+	routeKind   = "routes"
+	serviceKind = "services"
 )
 
 // checkProtocols asks that a plugin can run at all: it must share a protocol
@@ -42,7 +43,10 @@ func (w *work) checkProtocols(s *schema.Schema, doc schema.Document) error {
 	if !isID(id) {
 		return nil
 	}
-	services, _ := w.server.paths.catalogue.Entity("services")
+	services, ok := w.server.paths.catalogue.Entity(serviceKind)
+	if !ok {
+		return nil
+	}
 	any, shared := false, false
 	err := walk(w.tx, routes, &relation{stored{schema: services, id: id}, "service"}, func(e store.Entity) (bool, error) {
 		route, err := open(routes, e)
