@@ -327,3 +327,31 @@ func FuzzQuote(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkInspectAndEdit(b *testing.B) {
+	for _, size := range []int{2 << 10, 100 << 10} {
+		var text strings.Builder
+		text.WriteString(`{"model":"m","messages":[{"role":"system","content":"Be short."}`)
+		for text.Len() < size {
+			text.WriteString(`,{"role":"user","content":"` + strings.Repeat("some words of a prompt, ", 8) + `\"quoted\"\n"}`)
+		}
+		text.WriteString(`],"top_k":5,"stream":true}`)
+		body := []byte(text.String())
+		out := make([]byte, 0, len(body)+100)
+		b.Run(fmt.Sprintf("%dKB", size>>10), func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				var o Object
+				if err := o.Read(body, testNames); err != nil {
+					b.Fatal(err)
+				}
+				var edits Edits
+				edits.Set(0, `"other"`)
+				edits.Set(1, "false")
+				edits.Remove(3)
+				out = edits.AppendTo(out[:0], &o)
+			}
+		})
+	}
+}
