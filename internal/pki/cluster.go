@@ -2,6 +2,7 @@ package pki
 
 import (
 	"bytes"
+	"crypto/hkdf"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -141,4 +142,15 @@ func (c *Cluster) check(state tls.ConnectionState, usage x509.ExtKeyUsage, name 
 		return fmt.Errorf("cluster peer: %w", err)
 	}
 	return nil
+}
+
+// Secret derives a key of 32 bytes for one purpose from our own private key:
+// the same one as long as that key is not replaced. What it seals can be opened
+// by whoever holds the private key, and by nobody else.
+func (c *Cluster) Secret(purpose string) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(c.own.PrivateKey)
+	if err != nil {
+		return nil, fmt.Errorf("derive a key: %w", err)
+	}
+	return hkdf.Key(sha256.New, der, nil, "gibbon "+purpose, 32)
 }

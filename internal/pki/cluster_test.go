@@ -305,3 +305,35 @@ func TestNewClusterRefuses(t *testing.T) {
 		t.Errorf("missing file: got %v, want its name", err)
 	}
 }
+
+func TestSecret(t *testing.T) {
+	secret := func(cert, key []byte, purpose string) string {
+		c, err := NewCluster(ClusterConfig{Mode: "shared", Cert: string(cert), Key: string(key)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := c.Secret(purpose)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(s) != 32 {
+			t.Fatalf("%d bytes, want 32", len(s))
+		}
+		return string(s)
+	}
+	cert, key, err := GenerateClusterPair(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	otherCert, otherKey, err := GenerateClusterPair(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := secret(cert, key, "cache")
+	if secret(cert, key, "cache") != one {
+		t.Error("the same key gives another secret")
+	}
+	if secret(cert, key, "other") == one || secret(otherCert, otherKey, "cache") == one {
+		t.Error("another purpose or key gives the same secret")
+	}
+}
