@@ -133,7 +133,8 @@ func (e *EventReader) take(line []byte, f func(ServerEvent) error) error {
 }
 
 // AppendServerEvent appends one event to a text/event-stream. A name is written
-// when it is not empty; line ends in the data start new data lines.
+// when it is not empty; line ends in the data, which are white space of a JSON
+// text, start new data lines.
 func AppendServerEvent(dst []byte, name string, data []byte) []byte {
 	if name != "" {
 		dst = append(dst, "event: "...)
@@ -141,14 +142,23 @@ func AppendServerEvent(dst []byte, name string, data []byte) []byte {
 		dst = append(dst, '\n')
 	}
 	for {
-		end := bytes.IndexByte(data, '\n')
-		dst = append(dst, "data: "...)
-		if end < 0 {
-			dst = append(dst, data...)
-			return append(dst, '\n', '\n')
+		line, rest := data, []byte(nil)
+		if end := bytes.IndexByte(data, '\n'); end >= 0 {
+			line, rest = data[:end], data[end+1:]
 		}
-		dst = append(dst, data[:end]...)
+		if end := bytes.IndexByte(line, '\r'); end >= 0 {
+			// CR LF is one line end.
+			line, rest = data[:end], data[end+1:]
+			if len(rest) > 0 && rest[0] == '\n' {
+				rest = rest[1:]
+			}
+		}
+		dst = append(dst, "data: "...)
+		dst = append(dst, line...)
 		dst = append(dst, '\n')
-		data = data[end+1:]
+		if rest == nil {
+			return append(dst, '\n')
+		}
+		data = rest
 	}
 }

@@ -111,6 +111,10 @@ func TestAppendServerEvent(t *testing.T) {
 	if want := "data: a\ndata: b\n\nevent: x\ndata: c\n\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
+	got = string(AppendServerEvent(nil, "", []byte("{\r\n\r1\n}\n")))
+	if want := "data: {\ndata: \ndata: 1\ndata: }\ndata: \n\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
 }
 
 func TestValueReaderAnySplit(t *testing.T) {

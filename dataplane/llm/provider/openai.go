@@ -129,7 +129,7 @@ func askForUsage(options []byte) string {
 }
 
 var (
-	answerNames = llm.NewLenientNames("choices", "model", "usage", "service_tier", "error")
+	answerNames = llm.NewLenientNames("choices", "model", "usage", "service_tier", "error", "object")
 	choiceNames = llm.NewLenientNames("index", "delta", "message", "text", "finish_reason")
 	deltaNames  = llm.NewLenientNames("content", "refusal", "reasoning_content", "reasoning", "tool_calls", "function_call")
 	callNames   = llm.NewLenientNames("index", "id", "function")
@@ -143,6 +143,7 @@ const (
 	answerUsage
 	answerTier
 	answerError
+	answerObject
 )
 
 const (
@@ -222,11 +223,13 @@ func (o *OpenAI) Stream(*Call) StreamReader { return &openAIStream{} }
 type openAIStream struct {
 	frame llm.Frame
 	text  []byte // what the events' texts point into
+	whole bool   // the event is a whole answer
+	chunk []byte // one that was made into a chunk
 }
 
 // Read says what one chunk means.
 func (s *openAIStream) Read(event llm.ServerEvent) (*llm.Frame, bool) {
-	s.text = s.text[:0]
+	s.text, s.whole = s.text[:0], false
 	s.frame = llm.Frame{Format: llm.OpenAI, Data: event.Data, Events: s.frame.Events[:0]}
 	if string(event.Data) == "[DONE]" {
 		s.frame.Done = true
@@ -243,6 +246,9 @@ func (s *openAIStream) Read(event llm.ServerEvent) (*llm.Frame, bool) {
 		s.add(llm.Event{Kind: llm.EventError})
 	}
 	s.choices(chunk.Value(answerChoices))
+	if s.whole {
+		s.cut(&chunk)
+	}
 	s.frame.HoldsUsage = chunk.Has(answerUsage)
 	if chunk.Kind(answerUsage) == '{' {
 		if usage, ok := llm.ReadOpenAIUsage(chunk.Value(answerUsage)); ok {
@@ -252,6 +258,35 @@ func (s *openAIStream) Read(event llm.ServerEvent) (*llm.Frame, bool) {
 		}
 	}
 	return &s.frame, true
+}
+
+// cut makes the chunk of a whole answer, which servers that know no streams send
+// all the same: readers of a stream look for deltas and not for messages.
+func (s *openAIStream) cut(answer *llm.Object) {
+	choices := []byte{'['}
+	llm.Elements(answer.Value(answerChoices), func(text []byte) bool {
+		if len(choices) > 1 {
+			choices = append(choices, ',')
+		}
+		var choice llm.Object
+		if choice.Read(text, choiceNames) != nil {
+			choices = append(choices, text...)
+			return true
+		}
+		var edits llm.Edits
+		if !choice.Has(choiceDelta) && choice.Has(choiceMessage) {
+			edits.Rename(choiceMessage, "delta")
+		}
+		choices = edits.AppendTo(choices, &choice)
+		return true
+	})
+	var edits llm.Edits
+	edits.Set(answerChoices, string(append(choices, ']')))
+	if answer.Has(answerObject) {
+		edits.Set(answerObject, `"chat.completion.chunk"`)
+	}
+	s.chunk = edits.AppendTo(s.chunk[:0], answer)
+	s.frame.Data = s.chunk
 }
 
 func (s *openAIStream) add(event llm.Event) { s.frame.Events = append(s.frame.Events, event) }
@@ -266,6 +301,7 @@ func (s *openAIStream) choices(choices []byte) {
 		s.piece(llm.EventText, index, &choice, choiceText)
 		s.delta(index, choice.Value(choiceDelta))
 		s.delta(index, choice.Value(choiceMessage))
+		s.whole = s.whole || choice.Kind(choiceMessage) == '{' && !choice.Has(choiceDelta)
 		if word, ok := choice.Text(choiceFinish); ok && word != "" {
 			s.add(llm.Event{Kind: llm.EventFinish, Choice: index, Finish: llm.FinishReasonOpenAI(word)})
 		}

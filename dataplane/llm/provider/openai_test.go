@@ -183,7 +183,7 @@ func FuzzProviderChunkOpenAI(f *testing.F) {
 		`{"id":"c1","model":"m","choices":[{"index":0,"delta":{"content":"Four."},"finish_reason":null}],"usage":null}`,
 		`{"choices":[],"usage":{"prompt_tokens":12,"completion_tokens":2,"total_tokens":14}}`,
 		`{"choices":[{"delta":{"tool_calls":[{"function":{"name":"a","arguments":"{\"b\":1}"}}]}}]}`,
-		`{"error":{"message":"x"}}`, `{"choices":{}}`, `{"choices":[[],1,null,"x",{"delta":[],"message":{"content":"\ud800"}}]}`, `[DONE]`, `{"usage":[1],"usage":{}}`, "{\"choices\"\n:[]}",
+		`{"error":{"message":"x"}}`, `{"choices":{}}`, `{"choices":[[],1,null,"x",{"delta":[],"message":{"content":"\ud800"}}]}`, `[DONE]`, `{"usage":[1],"usage":{}}`, "{\r\"choices\":[{\r\n\"message\":{\"content\":\"a\"}},1,{\"delta\":{},\"message\":{}}],\"object\":0}", "{\"choices\"\n:[]}",
 	} {
 		f.Add([]byte(seed))
 	}
