@@ -28,7 +28,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // serve opens a real listener for an Admin API and returns its address.
 func serve(t testing.TB, s *admin.Server) string {
 	t.Helper()
-	entries, err := listener.Listen("admin_listen", "127.0.0.1:0")
+	entries, err := listener.Listen("admin_listen", "127.0.0.1:0 http2")
 	if err != nil {
 		t.Fatalf("Listen: %v", err)
 	}

@@ -1,0 +1,59 @@
+package admin_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/gibbon-gateway/gibbon/schema"
+)
+
+// FuzzEdgePath sends requests that strangers make up. None may panic or be
+// answered with a 500, and every body is JSON.
+func FuzzEdgePath(f *testing.F) {
+	for _, seed := range []struct{ method, target, contentType, body string }{
+		{"GET", "/services?size=1&tags=a,b&offset=WyJhIl0=", "", ""},
+		{"POST", "/services", "application/json", `{"name":"s","host":"h"}`},
+		{"PUT", "/services/s/routes/r", form, "paths[]=/a&hosts=x"},
+		{"PATCH", "/plugins/key-auth", form, "config.key_names[1]=x"},
+		{"DELETE", "/routes/r/service", "", ""},
+		{"OPTIONS", "/schemas/plugins/validate", "", ""},
+		{"HEAD", "/consumers/%E6%9C%8D/key-auth/%2e%2e", "", ""},
+		{"POST", "/schemas/routes/validate", "multipart/form-data; boundary=b", "--b\r\n\r\nx\r\n--b--"},
+		{"GET", "/services/a%2Fb%252F:x", "", ""},
+		{"GET", "//services//", "", ""},
+		{"GET", "/tags/a,b?offset=x", "", ""},
+		{"GET", "/status?unit=zz&scale=99999999999", "", ""},
+		{"POST", "/consumers", "application/json", `{"username":"\u0000"}`},
+		{"POST", "/services", form, "tags[]=\x00&name=%00"},
+	} {
+		f.Add(seed.method, seed.target, seed.contentType, seed.body)
+	}
+	s := newServer(f, nil)
+	must(f, s, 201, "POST", "/services", "", `{"name":"s","host":"h"}`)
+	must(f, s, 201, "POST", "/services/s/routes", "", `{"name":"r","paths":["/r"]}`)
+	must(f, s, 201, "POST", "/plugins", "", `{"name":"key-auth"}`)
+	f.Fuzz(func(t *testing.T, method, target, contentType, body string) {
+		u, err := url.ParseRequestURI(target)
+		if err != nil || !strings.HasPrefix(target, "/") || method == "" || strings.ContainsAny(method, " \r\n") {
+			t.Skip("no request")
+		}
+		r := httptest.NewRequest(http.MethodGet, "/", strings.NewReader(body))
+		r.Method, r.URL, r.RequestURI, r.Host = method, u, target, "localhost"
+		if contentType != "" {
+			r.Header.Set("Content-Type", contentType)
+		}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if w.Code == http.StatusInternalServerError || w.Code < 200 {
+			t.Errorf("%s %q (%s) %q: %d %s", method, target, contentType, body, w.Code, w.Body)
+		}
+		if out := w.Body.Bytes(); len(out) > 0 {
+			if _, err := schema.Parse(out); err != nil {
+				t.Errorf("%s %q: the answer %q is no JSON: %v", method, target, out, err)
+			}
+		}
+	})
+}
