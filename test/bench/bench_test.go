@@ -1,12 +1,15 @@
 package main
 
 import (
+	"debug/buildinfo"
 	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -284,6 +287,52 @@ func TestPageOfTheProjectTakesTables(t *testing.T) {
 	}
 }
 
+func TestCheckLogLine(t *testing.T) {
+	for _, tt := range []struct{ name, in, fault string }{
+		{"the mock's tokens", `{"ai":{"proxy":{"usage":{"prompt_tokens":512,"completion_tokens":384,"total_tokens":896,"cost":0}}}}`, ""},
+		{"estimated", `{"ai":{"proxy":{"usage":{"prompt_tokens":500,"completion_tokens":384,"total_tokens":884}}}}`, "the mock used"},
+		{"no ai block", `{"request":{}}`, "the mock used"},
+		{"half a line", `{"ai":{"proxy"`, "unexpected end"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := checkLogLine([]byte(tt.in)); !wanted(err, tt.fault) {
+				t.Errorf("checkLogLine(%s) = %v, want error with %q", tt.in, err, tt.fault)
+			}
+		})
+	}
+}
+
+func TestTakeLogCountsAndEmpties(t *testing.T) {
+	gw := &gateway{logFile: filepath.Join(t.TempDir(), "requests.log")}
+	if lines, err := gw.takeLog(t.Context(), 0); lines != 0 || err != nil {
+		t.Errorf("takeLog before the first line = %d, %v", lines, err)
+	}
+	if err := os.WriteFile(gw.logFile, []byte("{}\n{}\n{}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if lines, err := gw.takeLog(t.Context(), 2); lines != 3 || err != nil {
+		t.Errorf("takeLog = %d, %v; want 3", lines, err)
+	}
+	if info, err := os.Stat(gw.logFile); err != nil || info.Size() != 0 {
+		t.Errorf("log after takeLog: %v, %v; want an empty file", info, err)
+	}
+}
+
+func TestGibbonEnvHasNoStrangersSettings(t *testing.T) {
+	t.Setenv("KONG_DATABASE", "postgres")
+	t.Setenv("GIBBON_LOG_FORMAT", "json")
+	t.Setenv("BENCH_OTHER", "stays")
+	env := gibbonEnv(map[string]string{"KONG_ADMIN_LISTEN": "off"})
+	for pair, want := range map[string]bool{
+		"KONG_DATABASE=postgres": false, "GIBBON_LOG_FORMAT=json": false, "BENCH_OTHER=stays": true,
+		"KONG_ADMIN_LISTEN=off": true, "GIBBON_DRAIN_DELAY=0s": true,
+	} {
+		if got := slices.Contains(env, pair); got != want {
+			t.Errorf("environment has %s: %v, want %v", pair, got, want)
+		}
+	}
+}
+
 func TestMachine(t *testing.T) {
 	const info = "processor\t: 0\nvendor_id\t: X\nmodel name\t: Some CPU @ 2.00GHz\ncache size\t: 1 KB\n"
 	if got, want := cpuModel(info), "Some CPU @ 2.00GHz"; got != want {
@@ -291,6 +340,12 @@ func TestMachine(t *testing.T) {
 	}
 	if got := cpuModel("processor\t: 0\n"); got != "unknown" {
 		t.Errorf("cpuModel without a name = %q", got)
+	}
+	built := &buildinfo.BuildInfo{GoVersion: "go1.26.8", Settings: []debug.BuildSetting{
+		{Key: "vcs.revision", Value: "0123456789abcdef"}, {Key: "vcs.modified", Value: "true"},
+	}}
+	if got, want := subject("0.1.0\n", built), "gibbon 0.1.0 at 0123456789ab, changed, built with go1.26.8"; got != want {
+		t.Errorf("subject = %q, want %q", got, want)
 	}
 	for in, want := range map[string]string{
 		"nginx version: nginx/1.22.1\n":                                            "1.22.1",

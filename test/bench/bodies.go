@@ -112,9 +112,12 @@ type usage struct {
 	TotalTokens      int `json:"total_tokens"`
 }
 
+// answerUsage is what the mock says an answer has cost.
+var answerUsage = usage{512, 384, 896}
+
 // responseBody is a provider's answer of about 2 KB.
 func responseBody() ([]byte, error) {
-	stop := "stop"
+	stop, answered := "stop", answerUsage
 	const sentence = "Proxies carry words \"as they are\", line by line.\nA brace } is no end, 一 is one. "
 	return json.Marshal(chatResponse{
 		ID: "chatcmpl-1", Object: "chat.completion", Created: 1760000000, Model: "gpt-4o-2024-08-06",
@@ -122,6 +125,6 @@ func responseBody() ([]byte, error) {
 			Message:      &message{"assistant", strings.Repeat(sentence, 20)},
 			FinishReason: &stop,
 		}},
-		Usage: &usage{512, 384, 896},
+		Usage: &answered,
 	})
 }

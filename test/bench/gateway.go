@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -196,7 +197,7 @@ func (a admin) configure(ctx context.Context, up *upstreams, logFile string) err
 
 // check makes sure that the gateway does the work that is going to be
 // measured: it refuses without a key, proxies with one, says which model
-// answered, and passes the bare route's answer on unchanged.
+// answered, logs the tokens, and passes the bare route's answer on unchanged.
 func (gw *gateway) check(ctx context.Context) error {
 	body, err := requestBody(small, false)
 	if err != nil {
@@ -209,6 +210,9 @@ func (gw *gateway) check(ctx context.Context) error {
 		}
 		return head, answer, err
 	}
+	if _, err := gw.takeLog(ctx, 0); err != nil {
+		return err
+	}
 	if _, _, err := post(aiRoute, nil, http.StatusUnauthorized); err != nil {
 		return fmt.Errorf("without a key: %w", err)
 	}
@@ -218,6 +222,10 @@ func (gw *gateway) check(ctx context.Context) error {
 	}
 	if got := head.Get("X-Kong-LLM-Model"); !strings.Contains(got, model) {
 		return fmt.Errorf("%s says that %q answered, want %s", aiRoute, got, model)
+	}
+	// Two lines: the refused request has one as well.
+	if err := gw.checkLog(ctx, 2); err != nil {
+		return err
 	}
 	want, err := responseBody()
 	if err != nil {
@@ -230,20 +238,14 @@ func (gw *gateway) check(ctx context.Context) error {
 	return err
 }
 
-// takeLog empties the log file and says how many lines it had. It waits for as
-// many as are wanted: the gateway collects lines before it writes.
-func (gw *gateway) takeLog(ctx context.Context, want int) (int, error) {
-	const patience = 5 * time.Second
-	deadline := time.Now().Add(patience)
+// waitForLog waits until the log file has as many lines as are wanted, since
+// the gateway collects lines before it writes, and says how many it has. After
+// some seconds it gives up, with fewer and no error.
+func (gw *gateway) waitForLog(ctx context.Context, want int) (int, error) {
+	deadline := time.Now().Add(5 * time.Second)
 	for {
 		lines, err := countLines(gw.logFile)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return 0, err
-		}
-		if lines >= want || time.Now().After(deadline) {
-			if err == nil {
-				err = os.Truncate(gw.logFile, 0)
-			}
+		if err != nil || lines >= want || time.Now().After(deadline) {
 			return lines, err
 		}
 		if err := pause(ctx, 50*time.Millisecond); err != nil {
@@ -252,8 +254,59 @@ func (gw *gateway) takeLog(ctx context.Context, want int) (int, error) {
 	}
 }
 
+// takeLog waits as waitForLog does, and empties the file.
+func (gw *gateway) takeLog(ctx context.Context, want int) (int, error) {
+	lines, err := gw.waitForLog(ctx, want)
+	if err != nil || lines == 0 {
+		return lines, err
+	}
+	return lines, os.Truncate(gw.logFile, 0)
+}
+
+// checkLog wants so many lines in the log, of which the last tells the tokens
+// that the mock says it used, and empties the file.
+func (gw *gateway) checkLog(ctx context.Context, want int) error {
+	lines, err := gw.waitForLog(ctx, want)
+	if err == nil && lines != want {
+		err = fmt.Errorf("log has %d lines, want %d", lines, want)
+	}
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(gw.logFile)
+	if err != nil {
+		return err
+	}
+	all := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
+	if err := checkLogLine(all[len(all)-1]); err != nil {
+		return err
+	}
+	return os.Truncate(gw.logFile, 0)
+}
+
+func checkLogLine(line []byte) error {
+	var logged struct {
+		AI struct {
+			Proxy struct {
+				Usage usage `json:"usage"`
+			} `json:"proxy"`
+		} `json:"ai"`
+	}
+	if err := json.Unmarshal(line, &logged); err != nil {
+		return fmt.Errorf("log line %q: %w", line, err)
+	}
+	if got := logged.AI.Proxy.Usage; got != answerUsage {
+		return fmt.Errorf("log line tells %+v, the mock used %+v: %s", got, answerUsage, line)
+	}
+	return nil
+}
+
+// countLines counts the lines of a file; one that is not there has none.
 func countLines(path string) (lines int, err error) {
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
 	if err != nil {
 		return 0, err
 	}

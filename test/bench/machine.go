@@ -32,30 +32,33 @@ func describeMachine(ctx context.Context, nginx, wrk string) machine {
 	return m
 }
 
-// describeSubject says which gibbon was measured, from what the Go linker has
-// left in it.
-func describeSubject(path string) (string, error) {
+// describeSubject says which gibbon is measured: the version that it tells,
+// and what the Go linker has left in it.
+func describeSubject(ctx context.Context, path string) (string, error) {
+	out, err := exec.CommandContext(ctx, path, "version").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("gibbon version: %w: %s", err, out)
+	}
 	info, err := buildinfo.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("gibbon's build: %w", err)
 	}
-	revision, changed := "", false
+	return subject(string(out), info), nil
+}
+
+func subject(version string, info *buildinfo.BuildInfo) string {
+	var revision, changed string
 	for _, setting := range info.Settings {
 		switch setting.Key {
 		case "vcs.revision":
-			revision = setting.Value
+			revision = " at " + setting.Value[:min(len(setting.Value), 12)]
 		case "vcs.modified":
-			changed = setting.Value == "true"
+			if setting.Value == "true" {
+				changed = ", changed"
+			}
 		}
 	}
-	text := "gibbon"
-	if revision != "" {
-		text += " " + revision[:min(len(revision), 12)]
-	}
-	if changed {
-		text += " with changes"
-	}
-	return text + ", built with " + info.GoVersion, nil
+	return "gibbon " + strings.TrimSpace(version) + revision + changed + ", built with " + info.GoVersion
 }
 
 func said(ctx context.Context, path string, args ...string) string {

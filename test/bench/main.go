@@ -165,7 +165,7 @@ func measure(ctx context.Context, o options, log io.Writer) (r *report, err erro
 	defer func() { err = errors.Join(err, l.close()) }()
 
 	l.report.Machine = describeMachine(ctx, l.nginx, l.wrk)
-	if l.report.Subject, err = describeSubject(l.gibbon); err != nil {
+	if l.report.Subject, err = describeSubject(ctx, l.gibbon); err != nil {
 		return nil, err
 	}
 	switch {

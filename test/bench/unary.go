@@ -104,10 +104,6 @@ func (l *lab) measureUnary(ctx context.Context, up *upstreams, gw *gateway) erro
 	for _, c := range l.cells() {
 		results[c] = map[string]series{}
 	}
-	if _, err := gw.takeLog(ctx, 1); err != nil {
-		return err
-	}
-
 	l.say("warming %d targets", len(targets))
 	for _, c := range l.cells() {
 		for _, t := range targets {
