@@ -60,7 +60,7 @@ func (c *ControlPlane) stop() error {
 			all = errors.Join(all, fmt.Errorf("stop %s_listen: %w", w.name, err), w.server.Close())
 		}
 	}
-	all = errors.Join(all, c.admin.Shutdown(ctx, nil))
+	c.admin.Close()
 	c.publisher.Close()
 	c.cluster.Stop()
 	return all
@@ -75,7 +75,7 @@ func (c *ControlPlane) Close() error {
 		}
 	}
 	if c.admin != nil {
-		all = errors.Join(all, c.admin.Shutdown(context.Background(), nil))
+		c.admin.Close()
 	}
 	c.publisher.Close()
 	if c.clusterAt != nil {
