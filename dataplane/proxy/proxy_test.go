@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -46,7 +47,12 @@ func start(t testing.TB, config *runtime.Config, plugins []plugin.Plugin, change
 	if config != nil {
 		g.swap(config, plugins, "1")
 	}
-	resolver := upstream.NewResolver(nil)
+	resolver := upstream.NewResolver(func(_ context.Context, host string) ([]netip.Addr, error) {
+		if host == "localhost" {
+			return []netip.Addr{netip.MustParseAddr("::1"), netip.MustParseAddr("127.0.0.1")}, nil
+		}
+		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+	})
 	options := proxy.Options{Live: g.live, Picker: resolver, Log: testLog(t)}
 	if change != nil {
 		change(&options)

@@ -88,3 +88,24 @@ func (k *Keeper) Kept() int {
 	defer k.mu.Unlock()
 	return len(k.kept)
 }
+
+// Reloader is a kept resource that has something to do when the node is told to
+// reload: a file to be opened anew, for example.
+type Reloader interface {
+	Reload()
+}
+
+// Reload tells every kept resource that wants to know that the node reloads.
+func (k *Keeper) Reload() {
+	k.mu.Lock()
+	var all []Reloader
+	for _, entry := range k.kept {
+		if r, ok := entry.resource.(Reloader); ok {
+			all = append(all, r)
+		}
+	}
+	k.mu.Unlock()
+	for _, r := range all {
+		r.Reload()
+	}
+}

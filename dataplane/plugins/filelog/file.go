@@ -32,6 +32,7 @@ type file struct {
 	mu      sync.Mutex
 	waiting []byte
 	dropped uint64
+	renewed bool // open the file anew before the next write
 	closed  bool
 	wake    chan struct{} // one value: there are lines
 	full    chan struct{} // one value: there are many
@@ -91,6 +92,13 @@ func (f *file) Close() error {
 	return f.out.Close()
 }
 
+// Reload has the file opened anew, so that one that was moved away is left alone.
+func (f *file) Reload() {
+	f.mu.Lock()
+	f.renewed = true
+	f.mu.Unlock()
+}
+
 // run writes until the file is closed.
 func (f *file) run() {
 	defer close(f.done)
@@ -120,16 +128,19 @@ func (f *file) run() {
 // lines.
 func (f *file) flush(spare []byte) []byte {
 	f.mu.Lock()
-	lines, dropped := f.waiting, f.dropped
-	f.waiting, f.dropped = spare[:0], 0
+	lines, dropped, renewed := f.waiting, f.dropped, f.renewed
+	f.waiting, f.dropped, f.renewed = spare[:0], 0, false
 	f.mu.Unlock()
 	if dropped > 0 {
 		f.log.Error("log lines were dropped since the file takes too few", "path", f.path, "lines", dropped)
 	}
 	if len(lines) == 0 {
+		f.mu.Lock()
+		f.renewed = f.renewed || renewed
+		f.mu.Unlock()
 		return lines
 	}
-	if err := f.write(lines); err != nil && time.Since(f.complained) >= complainEvery {
+	if err := f.write(lines, f.reopen || renewed); err != nil && time.Since(f.complained) >= complainEvery {
 		f.complained = time.Now()
 		f.log.Error("write log lines", "path", f.path, "error", err)
 	}
@@ -141,8 +152,8 @@ func (f *file) flush(spare []byte) []byte {
 
 // write appends the lines in one call, which keeps them whole also when other
 // processes append to the same file.
-func (f *file) write(lines []byte) error {
-	if f.reopen && f.out != nil {
+func (f *file) write(lines []byte, anew bool) error {
+	if anew && f.out != nil {
 		err := f.out.Close()
 		f.out = nil
 		if err != nil {

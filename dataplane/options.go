@@ -1,0 +1,145 @@
+package dataplane
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gibbon-gateway/gibbon/dataplane/follow"
+	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
+	"github.com/gibbon-gateway/gibbon/dataplane/proxy"
+	"github.com/gibbon-gateway/gibbon/dataplane/router"
+	"github.com/gibbon-gateway/gibbon/dataplane/runtime"
+	"github.com/gibbon-gateway/gibbon/internal/buildinfo"
+	"github.com/gibbon-gateway/gibbon/internal/pki"
+	"github.com/gibbon-gateway/gibbon/internal/settings"
+)
+
+// newCalls are the connections of plugins' own calls.
+func newCalls(s *settings.Settings) *http.Transport {
+	return &http.Transport{
+		DialContext:            (&net.Dialer{}).DialContext,
+		DisableCompression:     true,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConnsPerHost:    s.UpstreamPoolSize,
+		IdleConnTimeout:        s.UpstreamIdleTimeout,
+		MaxResponseHeaderBytes: int64(s.UpstreamHeadSize),
+	}
+}
+
+func buildOptions(cfg Config, all []plugin.Plugin, keeper *runtime.Keeper, calls http.RoundTripper) (runtime.Options, error) {
+	s := cfg.Settings
+	roots, err := s.TrustedPool()
+	if err != nil {
+		return runtime.Options{}, err
+	}
+	o := runtime.Options{
+		Plugins: enabled(all, s.Plugins),
+		Decode:  runtime.Decoder(cfg.Catalogue),
+		Keeper:  keeper,
+		Log:     cfg.Log.Logger,
+		Router: router.Options{
+			Flavor:      router.Flavor(s.RouterFlavor),
+			Calculation: router.Calculation(s.RouteMatchCalculation),
+		},
+		HTTP: calls,
+		Upstream: runtime.UpstreamOptions{
+			PoolSize: s.UpstreamPoolSize, IdleTime: s.UpstreamIdleTimeout, Roots: roots,
+		},
+	}
+	if o.Upstream.PoolSize == 0 {
+		o.Upstream.PoolSize = -1 // Kong's 0 turns the pool off
+	}
+	if s.ClientSSL {
+		pair, err := pki.LoadPair(string(s.ClientSSLCert), string(s.ClientSSLCertKey))
+		if err != nil {
+			return runtime.Options{}, fmt.Errorf("client_ssl_cert: %w", err)
+		}
+		o.Upstream.Certificate = &pair
+	}
+	return o, nil
+}
+
+// enabled are the plugins that the setting of that name lets run.
+func enabled(all []plugin.Plugin, names []string) []plugin.Plugin {
+	if slices.Contains(names, "bundled") {
+		return all
+	}
+	var some []plugin.Plugin
+	for _, p := range all {
+		if slices.Contains(names, p.Name()) {
+			some = append(some, p)
+		}
+	}
+	return some
+}
+
+func (d *DataPlane) proxyOptions() (proxy.Options, error) {
+	s := d.cfg.Settings
+	headers, err := proxy.ParseHeaders(s.Headers)
+	if err != nil {
+		return proxy.Options{}, err
+	}
+	o := proxy.Options{
+		Live:            &d.live,
+		Picker:          d.resolver,
+		Log:             d.cfg.Log.Logger,
+		Version:         buildinfo.KongVersion,
+		Headers:         headers,
+		NoUpstreamID:    slices.Contains(s.HeadersUpstream, "off"),
+		Trusted:         s.Trusted,
+		RealIPHeader:    s.RealIPHeader,
+		RealIPRecursive: s.RealIPRecursive,
+		PortMaps:        s.PortMaps,
+		ErrorType:       s.ErrorDefaultType,
+		DebugHeader:     s.AllowDebugHeader,
+		MaxBody:         int64(s.ProxyMaxBody),
+		BodyIdle:        s.RequestBodyIdle,
+		WriteStall:      s.ResponseStall,
+		MaxRequests:     s.RequestsInFlightMax,
+	}
+	if o.MaxRequests == 0 {
+		o.MaxRequests = -1
+	}
+	return o, nil
+}
+
+func (d *DataPlane) newFollower() (*follow.Follower, error) {
+	s := d.cfg.Settings
+	node := follow.Node{
+		ID:            d.cfg.NodeID,
+		Version:       buildinfo.KongVersion,
+		GibbonVersion: buildinfo.Version(),
+		Plugins:       make(map[string]string),
+		Labels:        s.ClusterDPLabels,
+	}
+	for _, p := range d.build.Plugins {
+		node.Plugins[p.Name()] = p.Info().GetVersion()
+	}
+	cfg := follow.Config{Node: node, Apply: d.Apply, Dial: d.cfg.Dial, Log: d.cfg.Log.Logger}
+	if d.cfg.Dial != nil {
+		// The control plane of the same process has the configuration on disk.
+		return follow.New(cfg)
+	}
+	cfg.Addresses = s.ControlPlanes()
+	if s.ClusterCert != "" {
+		cluster, err := pki.NewCluster(pki.ClusterConfig{
+			Mode: s.ClusterMTLS, Cert: string(s.ClusterCert), Key: string(s.ClusterCertKey),
+			CA: string(s.ClusterCACert), ServerName: s.ClusterServerName,
+		})
+		if err != nil {
+			return nil, err
+		}
+		cfg.TLS = cluster.Client
+	}
+	// The addresses tell one cluster from another; certificates are renewed.
+	addresses := slices.Sorted(slices.Values(cfg.Addresses))
+	cache, err := follow.OpenCache(s.ClusterCachePath, strings.Join(addresses, ","), nil)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Cache = cache
+	return follow.New(cfg)
+}

@@ -1,0 +1,17 @@
+// Package plugins is the list of plugins that this binary can run.
+package plugins
+
+import (
+	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
+	"github.com/gibbon-gateway/gibbon/dataplane/plugins/aiproxy"
+	"github.com/gibbon-gateway/gibbon/dataplane/plugins/filelog"
+	"github.com/gibbon-gateway/gibbon/dataplane/plugins/keyauth"
+)
+
+// All lists every plugin this binary can run. Order here means nothing: plugins
+// run by the priority that their schema declares.
+var All = []plugin.Plugin{
+	aiproxy.Plugin,
+	filelog.Plugin,
+	keyauth.Plugin,
+}
