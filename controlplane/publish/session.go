@@ -51,6 +51,7 @@ type session struct {
 	parting bool // the stream is too old; it ends when nothing is under way
 	nonce   uint64
 	pending Position    // sent and not answered; zero: nothing is
+	asking  bool        // what is being sent is a snapshot
 	answer  *time.Timer // runs while an answer is due
 	// held is what the node serves, refused what it could not apply. Refused
 	// content is not sent again; the next one is.
@@ -102,7 +103,7 @@ func (s *Server) Follow(stream clusterpb.Cluster_FollowServer) error {
 		return err
 	}
 	if c.node == nil {
-		return nil // refused, and told so
+		return nil // refused, and told so, or gone before it said who it is
 	}
 	defer c.leave()
 	return c.loop()
@@ -183,7 +184,7 @@ func (c *session) deliver(m *clusterpb.FollowResponse, within time.Duration) err
 var errStalled = status.Error(codes.DeadlineExceeded, "the data plane does not read")
 
 // greet reads the Hello and answers it. It leaves c.node nil when the data
-// plane was refused.
+// plane was refused or left.
 func (c *session) greet() error {
 	s := c.server
 	var hello *clusterpb.Hello
@@ -192,6 +193,8 @@ func (c *session) greet() error {
 		hello = m.GetHello()
 	case err := <-c.recvErr:
 		return endOf(err)
+	case <-c.stream.Context().Done():
+		return nil
 	case <-time.After(helloWait):
 		return status.Error(codes.DeadlineExceeded, "no hello")
 	case <-s.closing:
@@ -375,13 +378,18 @@ func (c *session) loop() error {
 			}
 		case err := <-c.recvErr:
 			return endOf(err)
+		case <-c.stream.Context().Done():
+			return nil // the receiver may have seen it while it held a message
 		case err := <-c.sent:
 			c.sending = false
 			if err != nil {
 				return endOf(err)
 			}
-			if c.pending != (Position{}) {
-				c.answer.Reset(answerWait)
+			if c.asking {
+				c.asking = false
+				if c.pending != (Position{}) { // it may be answered already
+					c.answer.Reset(answerWait)
+				}
 			}
 		case <-beat.C:
 			if !c.sending { // else what is on its way shows life
@@ -402,7 +410,7 @@ func (c *session) loop() error {
 				stall.Reset(left)
 			}
 		case <-c.answer.C:
-			if c.pending != (Position{}) && !c.sending {
+			if c.pending != (Position{}) {
 				return status.Errorf(codes.DeadlineExceeded, "no answer to version %d", c.pending.Version)
 			}
 		case <-c.replaced:
@@ -462,7 +470,7 @@ func (c *session) next() []any {
 	}
 	n.Status, n.Message = StatusNormal, ""
 	c.nonce++
-	c.pending = e.position
+	c.pending, c.asking = e.position, true
 	manifest := proto.CloneOf(e.manifest)
 	manifest.Nonce, manifest.ContentHeld = c.nonce, held
 	batch := []any{&clusterpb.FollowResponse{Message: &clusterpb.FollowResponse_Manifest{Manifest: manifest}}}
