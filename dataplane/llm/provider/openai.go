@@ -1,6 +1,8 @@
 package provider
 
 import (
+	"errors"
+
 	pluginpb "github.com/gibbon-gateway/gibbon/gen/gibbon/plugin/v1"
 
 	"github.com/gibbon-gateway/gibbon/dataplane/llm"
@@ -186,7 +188,7 @@ func (o *OpenAI) Response(call *Call, body []byte) (Answer, error) {
 		}
 		return answer, nil
 	}
-	if err != nil && err != llm.ErrNotObject {
+	if err != nil && !errors.Is(err, llm.ErrNotObject) {
 		return answer, &AnswerError{Reason: "failed to decode " + string(call.Route) + " response"}
 	}
 	if !object.Has(answerChoices) || object.Kind(answerChoices) == 'n' {
@@ -223,6 +225,7 @@ func (o *OpenAI) Stream(*Call) StreamReader { return &openAIStream{} }
 type openAIStream struct {
 	frame llm.Frame
 	text  []byte // what the events' texts point into
+	begun bool   // the model is known
 	whole bool   // the event is a whole answer
 	chunk []byte // one that was made into a chunk
 }
@@ -239,8 +242,12 @@ func (s *openAIStream) Read(event llm.ServerEvent) (*llm.Frame, bool) {
 	if chunk.Read(event.Data, answerNames) != nil {
 		return nil, false
 	}
-	if model, ok := chunk.Text(answerModel); ok && model != "" {
-		s.add(llm.Event{Kind: llm.EventStart, Model: model})
+	if !s.begun {
+		// Every chunk repeats the model; once is enough.
+		if model, ok := chunk.Text(answerModel); ok && model != "" {
+			s.begun = true
+			s.add(llm.Event{Kind: llm.EventStart, Model: model})
+		}
 	}
 	if kind := chunk.Kind(answerError); kind != 0 && kind != 'n' && kind != 'f' {
 		s.add(llm.Event{Kind: llm.EventError})

@@ -61,7 +61,6 @@ type Settings struct {
 	MaxTokens, Temperature, TopP, TopK string
 	ParamValue                         string // credentials for the body, JSON text
 	ParamOverride                      bool   // the caller's own win
-	KeepText                           bool   // texts are wanted, not only their lengths
 }
 
 // Call is one call to a model.

@@ -141,6 +141,9 @@ func (h *Handler) read(r *plugin.Request, into *llm.Request) (formModel string, 
 		}
 		r.SetBody(body)
 		r.Header["Content-Type"] = []string{"application/json"}
+	case kind == "" && len(body) > 0 && h.settings.Route != llm.Preserve:
+		// It is read as JSON, and so the provider must read it.
+		r.Header["Content-Type"] = []string{"application/json"}
 	case kind == "", kind == "application/json":
 	case strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json"):
 	case len(body) == 0 && h.settings.Route == llm.Preserve:

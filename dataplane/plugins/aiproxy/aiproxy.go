@@ -79,8 +79,7 @@ func New(cfg *pluginpb.AiProxy, env plugin.Env) (*Handler, error) {
 		nameHeader:   true,
 		logPayload:   cfg.GetLogging().GetLogPayloads(),
 		settings: provider.Settings{
-			Route:    llm.Route(cfg.GetRouteType()),
-			KeepText: cfg.GetLogging().GetLogPayloads(),
+			Route: llm.Route(cfg.GetRouteType()),
 		},
 	}
 	// Each of these may be null, which means the default.

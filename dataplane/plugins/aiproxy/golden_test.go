@@ -65,6 +65,7 @@ func TestGolden(t *testing.T) {
 		reply        reply
 	}{
 		{name: "chat", config: chat, request: chatBody, reply: cookie(whole(chatOK))},
+		{name: "chat-no-content-type", config: chat, request: chatBody, header: http.Header{"Content-Type": nil}, reply: whole(chatOK)},
 		{name: "chat-gzip-to-plain", config: chat, request: chatBody, reply: packed(whole(chatOK))},
 		{name: "chat-gzip-to-gzip", config: chat, request: chatBody, header: http.Header{"Accept-Encoding": {"br, gzip"}}, reply: packed(whole(chatOK))},
 		{name: "chat-plain-to-gzip", config: chat, request: chatBody, header: http.Header{"Accept-Encoding": {"gzip;q=0.5"}}, reply: whole(chatOK)},

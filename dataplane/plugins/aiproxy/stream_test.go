@@ -60,13 +60,13 @@ func TestStreamAnySplit(t *testing.T) {
 				check(text[:i], text[i:])
 			}
 			check(strings.Split(text, "")...)
-			for i := 0; i < len(text); i += 7 {
-				for j := i; j < len(text); j += 11 {
+			for i := 0; i < len(text); i += 37 {
+				for j := i; j < len(text); j += 41 {
 					check(text[:i], text[i:j], text[j:])
 				}
 			}
 			packed := pack(text)
-			for i := 0; i <= len(packed); i += 3 {
+			for i := 0; i <= len(packed); i += 5 {
 				header := kind.Clone()
 				header["Content-Encoding"] = []string{"gzip"}
 				got, _, err := stream(t, h, header, packed[:i], packed[i:])
@@ -218,5 +218,46 @@ func TestAllocations(t *testing.T) {
 	t.Logf("%v allocations", got)
 	if got > most {
 		t.Errorf("%v allocations for one call, want at most %d", got, most)
+	}
+}
+
+// TestStreamAllocations does the same for each event of a stream.
+func TestStreamAllocations(t *testing.T) {
+	h := build(t, config("llm/v1/chat", ""))
+	r := plugintest.Request(t, http.MethodPost, "/", streamRequest)
+	if err := h.Access(r); err != nil {
+		t.Fatal(err)
+	}
+	plugintest.Respond(r, http.StatusOK, http.Header{"Content-Type": {"text/event-stream"}}, "")
+	if err := h.Header(r); err != nil {
+		t.Fatal(err)
+	}
+	event := []byte(chunkText)
+	got := testing.AllocsPerRun(1000, func() {
+		if _, err := h.Body(r, event, false); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got > 0 {
+		t.Errorf("%v allocations for one event, want none", got)
+	}
+}
+
+func BenchmarkStreamEvent(b *testing.B) {
+	h := build(b, config("llm/v1/chat", ""))
+	r := plugintest.Request(b, http.MethodPost, "/", streamRequest)
+	if err := h.Access(r); err != nil {
+		b.Fatal(err)
+	}
+	plugintest.Respond(r, http.StatusOK, http.Header{"Content-Type": {"text/event-stream"}}, "")
+	if err := h.Header(r); err != nil {
+		b.Fatal(err)
+	}
+	event := []byte(chunkText)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := h.Body(r, event, false); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
