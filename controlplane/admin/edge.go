@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,8 +30,13 @@ const maxBody = 10 << 20
 // maxArguments is Kong's limit for arguments of a query.
 const maxArguments = 1000
 
-// bodyIdle is how long a body may stand still.
-const bodyIdle = 60 * time.Second
+// bodyIdle is how long a body may stand still, and writeStall how long a client
+// may take for each piece of an answer.
+const (
+	bodyIdle   = 60 * time.Second
+	writeStall = 30 * time.Second
+	writePiece = 64 << 10
+)
 
 // reply is an answer before it is written.
 type reply struct {
@@ -95,10 +101,29 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, out *reply, start
 		h.Del("Content-Length")
 	}
 	w.WriteHeader(out.status)
-	if r.Method != http.MethodHead {
-		// A client that is gone needs no answer.
-		_, _ = w.Write(out.body)
+	if r.Method != http.MethodHead && len(out.body) > 0 {
+		writeBody(w, out.body)
 	}
+}
+
+// writeBody sends a body piece by piece, so that a client that takes nothing
+// does not hold the connection for ever. What is sent is complete or cut off:
+// Content-Length tells which.
+func writeBody(w http.ResponseWriter, body []byte) {
+	controller := http.NewResponseController(w)
+	for piece := range slices.Chunk(body, writePiece) {
+		if err := controller.SetWriteDeadline(time.Now().Add(writeStall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return
+		}
+		if _, err := w.Write(piece); err != nil {
+			return // the client is gone
+		}
+	}
+	// The rest leaves before the deadline is taken back.
+	if err := controller.Flush(); err != nil {
+		return
+	}
+	_ = controller.SetWriteDeadline(time.Time{})
 }
 
 // fail makes an answer of an error.
@@ -160,7 +185,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request, out *reply, at *
 		out.header.Set("Access-Control-Allow-Headers", allowHeaders(r))
 		return nil
 	}
-	if !contains(found.methods, r.Method) {
+	if !slices.Contains(found.methods, r.Method) {
 		return errMethod()
 	}
 	c := &carrier{path: "/" + joinEscaped(segments)}
@@ -176,15 +201,6 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request, out *reply, at *
 		segments = append(segments, fieldRef)
 	}
 	return s.dispatch(r, segments, c, out)
-}
-
-func contains(list []string, s string) bool {
-	for _, one := range list {
-		if one == s {
-			return true
-		}
-	}
-	return false
 }
 
 // segmentsOf takes a path apart and decodes it, once. One slash at the end
@@ -274,7 +290,15 @@ const (
 // readBody reads the whole body. JSON is parsed here; a form waits for the
 // schema that it is coerced by.
 func readBody(w http.ResponseWriter, r *http.Request, c *carrier) error {
-	body, err := io.ReadAll(http.MaxBytesReader(w, &patient{r.Body, http.NewResponseController(w)}, maxBody))
+	controller := http.NewResponseController(w)
+	body, err := io.ReadAll(http.MaxBytesReader(w, &patient{r.Body, controller}, maxBody))
+	if err == nil {
+		// Otherwise the connection, which is watched for its end, would seem to
+		// end when the deadline passes.
+		if err = controller.SetReadDeadline(time.Time{}); errors.Is(err, http.ErrNotSupported) {
+			err = nil
+		}
+	}
 	if err != nil {
 		var oversized *http.MaxBytesError
 		if errors.As(err, &oversized) {
