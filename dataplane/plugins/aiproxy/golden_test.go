@@ -99,6 +99,7 @@ func TestGolden(t *testing.T) {
 		{name: "chat-stream-malformed-later", config: chat, request: streamBody, reply: sse(chunkOpen, "data: {oops\n\n", chunkText, chunkEnd, endMark)},
 		{name: "chat-stream-empty", config: chat, request: streamBody, reply: sse()},
 		{name: "chat-stream-html", config: chat, request: streamBody, reply: reply{kind: "text/html", chunks: []string{html}}},
+		{name: "chat-stream-brotli", config: chat, request: streamBody, reply: reply{kind: "text/event-stream", header: "Content-Encoding: br\r\n", chunks: []string{"\x0b\x02\x80abcde\x03"}}},
 		{name: "chat-stream-lines", config: chat, request: streamBody, reply: reply{kind: "application/x-ndjson", chunks: []string{`{"model":"m","choices":[{"delta":{"content":"Two"}}]}` + "\n" + `{"choices":[{"del`, `ta":{},"finish_reason":"stop"}]}` + "\n"}}},
 		{name: "chat-stream-payloads", config: strings.Replace(chat, `"log_payloads":false`, `"log_payloads":true`, 1), request: streamBody, reply: sse(chunkOpen, chunkText, chunkMore, chunkEnd, endMark)},
 		{name: "completions", config: completions, request: completionBody, reply: whole(completionOK)},

@@ -68,6 +68,9 @@ func (h *Handler) openStream(r *plugin.Request, c *call) {
 		response.Header["X-Kong-Llm-Model"] = []string{h.providerName + "/" + headerText(c.RequestModel)}
 	}
 	packed := isGzip(response.Header)
+	if coding := response.Header.Get("Content-Encoding"); !packed && coding != "" && coding != "identity" {
+		readable = false // an encoding that nobody asked for
+	}
 	switch {
 	case readable && c.Route != llm.Preserve:
 		s.mode = converting
