@@ -63,8 +63,8 @@ type Config struct {
 	// there is none yet. Nil: GET /status does not show one.
 	ConfigurationHash func() string
 
-	// GUIOrigins are the origins (scheme, host and port) of the admin GUI, whose
-	// pages may drive this API. None: pages of the same host may, whatever their
+	// GUIOrigins are the addresses of the admin GUI, whose pages may drive this
+	// API; of each only scheme, host and port count. None: pages of the same host may, whatever their
 	// port.
 	GUIOrigins []string
 
@@ -131,9 +131,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	for i, origin := range cfg.GUIOrigins {
-		cfg.GUIOrigins[i] = strings.TrimSuffix(origin, "/")
-	}
+	cfg.GUIOrigins = originsOf(cfg.GUIOrigins)
 	s := &Server{cfg: cfg, paths: newPaths(cfg.Catalogue)}
 	s.grpc = grpc.NewServer(
 		grpc.ChainUnaryInterceptor(s.interceptors()...),

@@ -270,7 +270,7 @@ var goldenConfig = map[string]func(*admin.Config){
 		}
 	},
 	"gui": func(cfg *admin.Config) {
-		cfg.GUIOrigins = []string{"https://manager.example.com", "http://localhost:8002"}
+		cfg.GUIOrigins = []string{"https://manager.example.com/manager/", "http://localhost:8002"}
 	},
 	"node": func(cfg *admin.Config) {
 		cfg.Configuration = func() map[string]any {

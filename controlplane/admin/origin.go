@@ -9,6 +9,20 @@ import (
 	"strings"
 )
 
+// originsOf cuts addresses down to their origins. A default port is kept as it
+// was given, as Kong does.
+func originsOf(addresses []string) []string {
+	var origins []string
+	for _, address := range addresses {
+		u, err := url.Parse(address)
+		if err == nil && u.Host != "" {
+			address = u.Scheme + "://" + u.Host
+		}
+		origins = append(origins, address)
+	}
+	return origins
+}
+
 // refuseForeign keeps web pages of strangers from driving the API through a
 // browser that can reach it. Form bodies need no preflight, so a page could
 // write without ever being asked; and a page whose name suddenly means this
