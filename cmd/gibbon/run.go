@@ -20,7 +20,7 @@ import (
 )
 
 func (c *cli) runCommand() *cobra.Command {
-	var echo bool
+	var echo string
 	cmd := &cobra.Command{
 		Use:     "run",
 		Aliases: []string{"docker-start"}, // what container entry points made for Kong call
@@ -32,7 +32,8 @@ A write is live before it is answered.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.runBoth(cmd.Context(), echo) },
 	}
-	cmd.Flags().BoolVar(&echo, "echo-model", false, "also serve the echo model on "+echomodel.DefaultListen)
+	cmd.Flags().StringVar(&echo, "echo-model", "", "also serve the echo model, here or on another `address` given after =")
+	cmd.Flags().Lookup("echo-model").NoOptDefVal = echomodel.DefaultListen
 	c.addSettingsFlag(cmd)
 	return cmd
 }
@@ -54,7 +55,8 @@ func (c *cli) settingsFlags() (map[string]string, error) {
 	return m, nil
 }
 
-func (c *cli) runBoth(ctx context.Context, echo bool) (err error) {
+// runBoth runs both planes, and the echo model too unless its address is empty.
+func (c *cli) runBoth(ctx context.Context, echo string) (err error) {
 	flags, err := c.settingsFlags()
 	if err != nil {
 		return err
@@ -71,6 +73,14 @@ func (c *cli) runBoth(ctx context.Context, echo bool) (err error) {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 
+	// First of all, so that an address in use is told before anything runs.
+	var model *echomodel.Server
+	if echo != "" {
+		if model, err = echomodel.New(echomodel.Config{Listen: echo, Logger: n.log.Logger}); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, model.Close()) }()
+	}
 	st, err := openStore(ctx, n.settings, n.log.Logger)
 	if err != nil {
 		return err
@@ -106,18 +116,13 @@ func (c *cli) runBoth(ctx context.Context, echo bool) (err error) {
 		n.onReload(dataCtx, func(s *settings.Settings) { control.Reload(s); data.Reload(s) })
 		return nil
 	})
-	if echo {
-		model, err := echomodel.New(echomodel.Config{Logger: n.log.Logger})
-		if err != nil {
-			stop()
-			return errors.Join(err, group.Wait())
-		}
+	if model != nil {
 		group.Go(func() error { return model.Run(controlCtx) })
 	}
 	group.Go(func() error {
 		select {
 		case <-data.Ready():
-			c.welcome(control, data, echo)
+			c.welcome(control, data, model)
 		case <-dataCtx.Done():
 		}
 		return nil
@@ -134,10 +139,10 @@ func (c *cli) ended(err error) error {
 }
 
 // welcome tells where things are and what to try next.
-func (c *cli) welcome(control *controlplane.ControlPlane, data *dataplane.DataPlane, echo bool) {
+func (c *cli) welcome(control *controlplane.ControlPlane, data *dataplane.DataPlane, model *echomodel.Server) {
 	fmt.Fprintf(c.out, "Gibbon %s is ready: proxy %s, Admin API %s\n",
 		buildinfo.Version(), strings.Join(data.Addresses(), ", "), strings.Join(control.Addresses(), ", "))
-	if !echo {
+	if model == nil {
 		return
 	}
 	admin, proxy := first(control.Addresses()), first(data.Addresses())
@@ -147,7 +152,7 @@ curl %[1]s/services -d name=ai -d url=http://localhost:32000
 curl %[1]s/services/ai/routes -d name=chat -d 'paths[]=/chat' && curl %[1]s/routes/chat/plugins -d name=ai-proxy -d config.route_type=llm/v1/chat -d config.model.provider=openai -d config.model.name=echo -d config.model.options.upstream_url=http://%[3]s/v1/chat/completions
 curl %[2]s/chat -H 'Content-Type: application/json' -d '{"messages":[{"role":"user","content":"Hello!"}]}'
 
-`, admin, proxy, echomodel.DefaultListen)
+`, admin, proxy, model.Addr())
 }
 
 // first is the first address, as a URL that this machine can use.
