@@ -53,6 +53,9 @@ type body struct {
 	replacement []byte
 }
 
+// ended says that there is nothing more to be read from the source.
+func (b *body) ended() bool { return b.whole || b.source == nil }
+
 func (b *body) release() {
 	if b.read != nil {
 		b.read.release()
@@ -90,7 +93,7 @@ func (r *Request) Body(limit int64) ([]byte, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
-	if !b.whole {
+	if !b.ended() {
 		if b.length > limit {
 			return nil, ErrBodyTooLarge
 		}
@@ -102,7 +105,7 @@ func (r *Request) Body(limit int64) ([]byte, error) {
 	if b.read == nil {
 		return nil, nil
 	}
-	if !b.whole || int64(len(b.read.data)) > limit {
+	if !b.ended() || int64(len(b.read.data)) > limit {
 		return nil, ErrBodyTooLarge
 	}
 	return b.read.data, nil
@@ -166,9 +169,9 @@ func (r *Request) BodyLength() int64 {
 		return int64(len(b.replacement))
 	case b.source == nil:
 		return 0
-	case b.whole && b.read == nil:
+	case b.ended() && b.read == nil:
 		return 0
-	case b.whole:
+	case b.ended():
 		return int64(len(b.read.data))
 	default:
 		return b.length
@@ -177,7 +180,7 @@ func (r *Request) BodyLength() int64 {
 
 // Rewindable says that the body can be sent more than once: it is in memory or
 // there is none.
-func (r *Request) Rewindable() bool { return r.body.replaced || r.body.whole }
+func (r *Request) Rewindable() bool { return r.body.replaced || r.body.ended() }
 
 // OpenBody gives the body as it goes upstream; nil when there is none. The
 // caller closes it. When the body is not Rewindable it can be opened once.
@@ -190,7 +193,7 @@ func (r *Request) OpenBody() io.ReadCloser {
 		}
 		return io.NopCloser(bytes.NewReader(b.replacement))
 	}
-	if b.whole && (b.read == nil || len(b.read.data) == 0) {
+	if b.ended() && (b.read == nil || len(b.read.data) == 0) {
 		return nil
 	}
 	out := &bodyReader{ctx: r.ctx, buffer: b.read}
@@ -198,7 +201,7 @@ func (r *Request) OpenBody() io.ReadCloser {
 		b.read.users.Add(1)
 		out.head = b.read.data
 	}
-	if !b.whole {
+	if !b.ended() {
 		out.rest = b.source
 	}
 	return out
