@@ -170,7 +170,8 @@ func (p *dataPlane) welcome() *clusterpb.Welcome {
 
 func (p *dataPlane) send(m *clusterpb.FollowRequest) {
 	p.t.Helper()
-	if err := p.stream.Send(m); err != nil {
+	// EOF: the stream has ended, and Recv says why.
+	if err := p.stream.Send(m); err != nil && !errors.Is(err, io.EOF) {
 		p.t.Fatalf("Send: %v", err)
 	}
 }
