@@ -1,0 +1,316 @@
+package runtime_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+
+	clusterpb "github.com/gibbon-gateway/gibbon/gen/gibbon/cluster/v1"
+	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
+	pluginpb "github.com/gibbon-gateway/gibbon/gen/gibbon/plugin/v1"
+
+	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
+	"github.com/gibbon-gateway/gibbon/dataplane/router"
+	"github.com/gibbon-gateway/gibbon/dataplane/runtime"
+	"github.com/gibbon-gateway/gibbon/schema"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func options(t *testing.T, keeper *runtime.Keeper, plugins ...plugin.Plugin) runtime.Options {
+	return runtime.Options{
+		Version: "7", Plugins: plugins, Keeper: keeper, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Decode: func(string, []byte, proto.Message) error { return nil },
+	}
+}
+
+// counted is a resource and a handler that counts how it is used.
+type counted struct{ opened, closed, handlers int }
+
+type resource struct{ c *counted }
+
+func (r resource) Close() error { r.c.closed++; return nil }
+
+type handler struct{ c *counted }
+
+func (h handler) Close() error { h.c.handlers--; return nil }
+
+func (c *counted) plugin(name string) plugin.Plugin {
+	return plugin.Of(name, func(_ *pluginpb.KeyAuth, env plugin.Env) (handler, error) {
+		_, err := plugin.Keep(env, "shared", func() (resource, error) { c.opened++; return resource{c}, nil })
+		c.handlers++
+		return handler{c}, err
+	})
+}
+
+func ref(id string) *entitypb.Reference {
+	if id == "" {
+		return nil
+	}
+	return &entitypb.Reference{Id: id}
+}
+
+func instance(id, name, route, service, consumer string) *entitypb.Plugin {
+	return &entitypb.Plugin{
+		Id: id, Name: name, Enabled: true, Protocols: []string{"http", "https"},
+		Route: ref(route), Service: ref(service), Consumer: ref(consumer),
+	}
+}
+
+func services() []*entitypb.Service {
+	return []*entitypb.Service{
+		{Id: "s1", Name: proto.String("one"), Protocol: "http", Host: "127.0.0.1", Port: 80, Enabled: true},
+		{Id: "s2", Protocol: "http", Host: "127.0.0.1", Port: 81, Enabled: true},
+	}
+}
+
+func routes() []*entitypb.Route {
+	var all []*entitypb.Route
+	for _, id := range []string{"r1", "r2"} {
+		all = append(all, &entitypb.Route{
+			Id: id, Name: proto.String("route-" + id), Protocols: []string{"http"}, Paths: []string{"/" + id}, Service: ref("s" + id[1:]),
+		})
+	}
+	return all
+}
+
+// The most specific instance runs, in Kong's order of scopes.
+func TestScopes(t *testing.T) {
+	// From the least to the most specific; each is named by what it is bound to.
+	scopes := []struct{ route, service, consumer string }{
+		{"", "", ""}, {"", "s1", ""}, {"r1", "", ""}, {"", "", "c1"}, {"r1", "s1", ""}, {"", "s1", "c1"}, {"r1", "", "c1"}, {"r1", "s1", "c1"},
+	}
+	name := func(i int) string {
+		return fmt.Sprintf("%s/%s/%s", scopes[i].route, scopes[i].service, scopes[i].consumer)
+	}
+	for _, tt := range []struct {
+		route, consumer string
+		applies         func(i int) bool
+	}{
+		{"/r1", "c1", func(int) bool { return true }},
+		{"/r1", "", func(i int) bool { return scopes[i].consumer == "" }},
+		{"/r1", "c2", func(i int) bool { return scopes[i].consumer == "" }},
+		{"/r2", "c1", func(i int) bool { return scopes[i].route == "" && scopes[i].service == "" }},
+		{"/r2", "", func(i int) bool { return i == 0 }},
+	} {
+		// Every set of instances: the best that applies wins.
+		for set := range 1 << len(scopes) {
+			config := &runtime.Config{Services: services(), Routes: routes()}
+			want := ""
+			for i, s := range scopes {
+				if set&(1<<i) == 0 {
+					continue
+				}
+				config.Plugins = append(config.Plugins, instance(name(i), "key-auth", s.route, s.service, s.consumer))
+				if tt.applies(i) {
+					want = name(i)
+				}
+			}
+			c := new(counted)
+			rt, err := runtime.BuildConfig(config, options(t, new(runtime.Keeper), c.plugin("key-auth")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var consumer *plugin.Consumer
+			if tt.consumer != "" {
+				consumer = &plugin.Consumer{ID: tt.consumer}
+			}
+			_, route, ok := rt.Match(&router.Request{Method: "GET", Scheme: "http", Path: tt.route})
+			if !ok {
+				t.Fatalf("no route for %s", tt.route)
+			}
+			got := ""
+			for i := range route.Chain.Entries {
+				if instance := route.Chain.Entries[i].Pick(consumer); instance != nil {
+					got = instance.ID
+				}
+			}
+			if got != want {
+				t.Errorf("%s with consumer %q, set %08b: %q runs, want %q", tt.route, tt.consumer, set, got, want)
+			}
+			rt.Release()
+		}
+	}
+}
+
+// An instance that is bound to a route and to a service that is not the route's
+// never runs; neither does a disabled one, or one for other protocols.
+func TestNotRun(t *testing.T) {
+	other := instance("p1", "key-auth", "r1", "s2", "")
+	disabled := instance("p2", "key-auth", "", "", "")
+	disabled.Enabled = false
+	stream := instance("p3", "key-auth", "", "", "")
+	stream.Protocols = []string{"tcp"}
+	config := &runtime.Config{Services: services(), Routes: routes(), Plugins: []*entitypb.Plugin{other, disabled, stream}}
+	rt, err := runtime.BuildConfig(config, options(t, new(runtime.Keeper), new(counted).plugin("key-auth")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rt.Release()
+	_, route, _ := rt.Match(&router.Request{Method: "GET", Scheme: "http", Path: "/r1"})
+	for i := range route.Chain.Entries {
+		if got := route.Chain.Entries[i].Pick(nil); got != nil {
+			t.Errorf("%s runs", got.ID)
+		}
+	}
+}
+
+// Higher priorities run first; equal ones in reverse alphabetical order.
+func TestOrder(t *testing.T) {
+	high := func(name string) plugin.Plugin { return new(counted).plugin(name) } // key-auth's message: 1250
+	low := plugin.Of("file-log", func(*pluginpb.FileLog, plugin.Env) (struct{}, error) { return struct{}{}, nil })
+	config := &runtime.Config{Routes: routes()[:1], Services: services(), Plugins: []*entitypb.Plugin{
+		instance("1", "file-log", "", "", ""), instance("2", "a", "", "", ""), instance("3", "c", "r1", "", ""), instance("4", "b", "", "s1", ""),
+	}}
+	rt, err := runtime.BuildConfig(config, options(t, new(runtime.Keeper), low, high("a"), high("b"), high("c")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rt.Release()
+	names := func(c *runtime.Chain) (all []string) {
+		for i := range c.Entries {
+			all = append(all, c.Entries[i].Pick(nil).Name)
+		}
+		return all
+	}
+	_, route, _ := rt.Match(&router.Request{Method: "GET", Scheme: "http", Path: "/r1"})
+	if diff := cmp.Diff([]string{"c", "b", "a", "file-log"}, names(route.Chain)); diff != "" {
+		t.Errorf("order on the route (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"a", "file-log"}, names(rt.Global())); diff != "" {
+		t.Errorf("order without a route (-want +got):\n%s", diff)
+	}
+}
+
+// What is kept lives from the first runtime that asks for it to the last; a
+// handler lives as long as its runtime.
+func TestKeeper(t *testing.T) {
+	c, keeper := new(counted), new(runtime.Keeper)
+	build := func() *runtime.Runtime {
+		config := &runtime.Config{Services: services(), Routes: routes(), Plugins: []*entitypb.Plugin{
+			instance("p1", "key-auth", "", "", ""), instance("p2", "key-auth", "r1", "", ""),
+		}}
+		rt, err := runtime.BuildConfig(config, options(t, keeper, c.plugin("key-auth")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rt
+	}
+	var live runtime.Live
+	if live.Acquire() != nil {
+		t.Error("there is a runtime before the first one")
+	}
+	live.Swap(build())
+	held := live.Acquire()
+	live.Swap(build())
+	if c.opened != 1 || c.closed != 0 || c.handlers != 4 {
+		t.Errorf("with a request in progress: %+v", *c)
+	}
+	held.Release()
+	if c.opened != 1 || c.closed != 0 || c.handlers != 2 {
+		t.Errorf("when it has ended: %+v", *c)
+	}
+	if version, ok := live.Version(); version != "7" || !ok {
+		t.Errorf("version %q, %v", version, ok)
+	}
+	live.Swap(nil)
+	if c.opened != 1 || c.closed != 1 || c.handlers != 0 || keeper.Kept() != 0 {
+		t.Errorf("at the end: %+v, %d kept", *c, keeper.Kept())
+	}
+}
+
+// A configuration that cannot be put in force is refused as a whole, with all
+// that is wrong with it, and nothing of it stays.
+func TestBuildErrors(t *testing.T) {
+	c, keeper := new(counted), new(runtime.Keeper)
+	failing := plugin.Of("file-log", func(_ *pluginpb.FileLog, env plugin.Env) (struct{}, error) {
+		if env.ID == "panics" {
+			panic("a bug")
+		}
+		return struct{}{}, errors.New("cannot be")
+	})
+	bad := services()
+	bad[0].ClientCertificate = ref("nothing")
+	config := &runtime.Config{
+		Services: bad, Routes: routes(),
+		Plugins: []*entitypb.Plugin{
+			instance("fine", "key-auth", "", "", ""), instance("p1", "file-log", "", "", ""), instance("panics", "file-log", "r1", "", ""), instance("p3", "unheard-of", "", "", ""),
+		},
+		Keys: []*entitypb.KeyauthCredential{{Id: "k1", Key: "secret", Consumer: ref("nobody")}},
+	}
+	config.Routes[1].Paths = []string{"~/(["}
+	_, err := runtime.BuildConfig(config, options(t, keeper, c.plugin("key-auth"), failing))
+	var refused *runtime.BuildError
+	if !errors.As(err, &refused) {
+		t.Fatalf("%v, want a BuildError", err)
+	}
+	var got []string
+	for _, p := range refused.Problems {
+		got = append(got, fmt.Sprintf("%s %s %q %s", p.Kind, p.ID, p.Name, p.Field))
+	}
+	want := []string{
+		`keyauth_credentials k1 "" consumer`, `plugins p1 "file-log" config`, `plugins panics "file-log" config`,
+		`plugins p3 "unheard-of" name`, `services s1 "one" client_certificate`, `routes r2 "route-r2" paths.1`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+	if strings.Contains(err.Error(), "secret") {
+		t.Errorf("the error holds a key: %v", err)
+	}
+	if c.handlers != 0 || c.opened != c.closed || keeper.Kept() != 0 {
+		t.Errorf("something is left: %+v, %d kept", *c, keeper.Kept())
+	}
+}
+
+func TestDecode(t *testing.T) {
+	data, err := proto.Marshal(services()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot := &clusterpb.Snapshot{Format: runtime.Format, Groups: []*clusterpb.Group{
+		{Kind: "services", Entities: [][]byte{data}}, {Kind: "of a later control plane", Entities: [][]byte{{1}}},
+	}}
+	config, err := runtime.Decode(snapshot)
+	if err != nil || len(config.Services) != 1 || config.Services[0].GetName() != "one" {
+		t.Errorf("%v, %v", config, err)
+	}
+	for _, bad := range []*clusterpb.Snapshot{
+		{Format: 2},
+		{Format: runtime.Format, Groups: []*clusterpb.Group{{Kind: "routes", Entities: [][]byte{{0xff}}}}},
+	} {
+		var refused *runtime.BuildError
+		if _, err := runtime.Decode(bad); !errors.As(err, &refused) {
+			t.Errorf("%v: %v, want a BuildError", bad, err)
+		}
+	}
+}
+
+// Plugin configurations are read by their schemas.
+func TestDecoder(t *testing.T) {
+	catalogue, err := schema.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	decode := runtime.Decoder(catalogue)
+	var got pluginpb.KeyAuth
+	if err := decode("key-auth", []byte(`{"key_names":["x"],"realm":null}`), &got); err != nil {
+		t.Fatal(err)
+	}
+	// What the control plane did not send has its default.
+	if len(got.GetKeyNames()) != 1 || got.GetKeyNames()[0] != "x" || got.Realm != nil || !got.GetKeyInHeader() || !got.GetRunOnPreflight() {
+		t.Errorf("decoded %v", &got)
+	}
+	if err := decode("key-auth", []byte(`{`), &got); err == nil {
+		t.Error("broken JSON was taken")
+	}
+	if err := decode("unheard-of", []byte(`{}`), &got); err == nil {
+		t.Error("an unknown plugin was taken")
+	}
+}
