@@ -13,6 +13,7 @@ import (
 	"github.com/gibbon-gateway/gibbon/controlplane/admin"
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
 	"github.com/gibbon-gateway/gibbon/controlplane/store/sqlstore"
+	"github.com/gibbon-gateway/gibbon/internal/testpg"
 	"github.com/gibbon-gateway/gibbon/schema"
 )
 
@@ -26,6 +27,22 @@ func openStore(t testing.TB) store.Store {
 		t.Fatalf("bootstrap: %v", err)
 	}
 	st, err := sqlstore.OpenSQLite(t.Context(), path, sqlstore.Options{})
+	return closing(t, st, err)
+}
+
+// openPostgres is openStore on PostgreSQL, where there is one.
+func openPostgres(t testing.TB) store.Store {
+	t.Helper()
+	dsn := testpg.New(t)
+	if _, err := sqlstore.NewPostgresMigrator(dsn, sqlstore.MigratorOptions{}).Bootstrap(t.Context()); err != nil {
+		t.Fatalf("bootstrap: %v", err)
+	}
+	st, err := sqlstore.OpenPostgres(t.Context(), dsn, sqlstore.Options{})
+	return closing(t, st, err)
+}
+
+func closing(t testing.TB, st *sqlstore.Store, err error) store.Store {
+	t.Helper()
 	if err != nil {
 		t.Fatalf("open the store: %v", err)
 	}
@@ -50,8 +67,13 @@ func catalogue(t testing.TB) *schema.Catalogue {
 // configuration.
 func newServer(t testing.TB, change func(*admin.Config)) *admin.Server {
 	t.Helper()
+	return newServerOn(t, openStore(t), change)
+}
+
+func newServerOn(t testing.TB, st store.Store, change func(*admin.Config)) *admin.Server {
+	t.Helper()
 	cfg := admin.Config{
-		Store: openStore(t), Catalogue: catalogue(t),
+		Store: st, Catalogue: catalogue(t),
 		Info: admin.Info{NodeID: "0f5c2f0e-6a52-4b0e-9b3e-2d7f1f1b8a11", Hostname: "gw-1"},
 	}
 	if change != nil {

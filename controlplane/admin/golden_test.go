@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gibbon-gateway/gibbon/controlplane/admin"
+	"github.com/gibbon-gateway/gibbon/controlplane/store"
 	"github.com/gibbon-gateway/gibbon/internal/listener"
 )
 
@@ -218,7 +219,12 @@ func answerText(t *testing.T, n *names, res *http.Response, body string) string 
 
 // TestGolden runs the requests in testdata/golden over a real listener and
 // compares every byte that comes back.
-func TestGolden(t *testing.T) {
+func TestGolden(t *testing.T) { testGolden(t, *update, openStore) }
+
+// TestGoldenPostgres asks for the same bytes from the other database.
+func TestGoldenPostgres(t *testing.T) { testGolden(t, false, openPostgres) }
+
+func testGolden(t *testing.T, update bool, open func(testing.TB) store.Store) {
 	files, err := filepath.Glob("testdata/golden/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no golden files: %v", err)
@@ -227,21 +233,21 @@ func TestGolden(t *testing.T) {
 		name := strings.TrimSuffix(filepath.Base(path), ".txt")
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			address := serve(t, newServer(t, goldenConfig[name]))
+			address := serve(t, newServerOn(t, open(t), goldenConfig[name]))
 			steps := readSteps(t, path)
 			n := &names{}
 			for i, s := range steps {
 				method, request := wire(n.show(t, s.request))
 				res, body := exchange(t, address, method, request)
 				got := answerText(t, n, res, body)
-				if !*update {
+				if !update {
 					if diff := cmp.Diff(s.answer, got); diff != "" {
 						t.Errorf("%s\n%s\nanswer (-want +got):\n%s", s.title, s.request, diff)
 					}
 				}
 				steps[i].answer = got
 			}
-			if *update {
+			if update {
 				writeSteps(t, path, steps)
 			}
 		})
