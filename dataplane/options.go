@@ -124,6 +124,7 @@ func (d *DataPlane) newFollower() (*follow.Follower, error) {
 		return follow.New(cfg)
 	}
 	cfg.Addresses = s.ControlPlanes()
+	var key []byte
 	if s.ClusterCert != "" {
 		cluster, err := pki.NewCluster(pki.ClusterConfig{
 			Mode: s.ClusterMTLS, Cert: string(s.ClusterCert), Key: string(s.ClusterCertKey),
@@ -133,10 +134,14 @@ func (d *DataPlane) newFollower() (*follow.Follower, error) {
 			return nil, err
 		}
 		cfg.TLS = cluster.Client
+		// Provider keys lie in the snapshots, so the cache is sealed.
+		if key, err = cluster.Secret("snapshot cache"); err != nil {
+			return nil, err
+		}
 	}
 	// The addresses tell one cluster from another; certificates are renewed.
 	addresses := slices.Sorted(slices.Values(cfg.Addresses))
-	cache, err := follow.OpenCache(s.ClusterCachePath, strings.Join(addresses, ","), nil)
+	cache, err := follow.OpenCache(s.ClusterCachePath, strings.Join(addresses, ","), key)
 	if err != nil {
 		return nil, err
 	}
