@@ -21,7 +21,15 @@ import (
 // TestConcurrentPatches has two clients change different fields of one entity
 // again and again; no change may be lost.
 func TestConcurrentPatches(t *testing.T) {
-	s := newServer(t, nil)
+	for name, open := range map[string]func(testing.TB) store.Store{"sqlite": openStore, "postgres": openPostgres} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			concurrentPatches(t, newServerOn(t, open(t), nil))
+		})
+	}
+}
+
+func concurrentPatches(t *testing.T, s *admin.Server) {
 	must(t, s, 201, "POST", "/services", "", `{"name":"s","host":"h"}`)
 	const rounds = 20
 	var wg sync.WaitGroup

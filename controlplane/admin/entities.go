@@ -52,6 +52,10 @@ type request interface {
 func (e *entities) target(in request, ref string) (target, error) {
 	p := e.server.paths
 	if in.GetParentKind() == "" {
+		if in.GetParent() != "" {
+			// Taken for a call without a parent, it could do more than was meant.
+			return target{}, badRequest("parent without parent_kind")
+		}
 		s, ok := p.kind(in.GetKind())
 		if !ok {
 			return target{}, errNotFound()

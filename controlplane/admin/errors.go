@@ -348,10 +348,9 @@ func asError(err error) *Error {
 	case errors.Is(err, store.ErrNotFound):
 		return errNotFound()
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrConflict),
-		errors.Is(err, context.DeadlineExceeded):
-		return errUnavailable(err)
-	case errors.Is(err, context.Canceled):
-		// The client is gone, or the process ends; nobody reads this.
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		// After a cancellation the client is gone, or the process ends: nobody
+		// reads this.
 		return errUnavailable(err)
 	}
 	return fromStatus(err)

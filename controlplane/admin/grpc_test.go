@@ -217,6 +217,10 @@ func TestGRPCErrors(t *testing.T) {
 			_, err := c.Get(t.Context(), &adminpb.GetRequest{Kind: "services"})
 			return err
 		}, codes.InvalidArgument, "INVALID_UNIQUE_NAME", 10},
+		{"a parent without its kind", func() error {
+			_, err := c.Delete(t.Context(), &adminpb.DeleteRequest{Kind: "services", Parent: "x", Ref: "taken"})
+			return err
+		}, codes.InvalidArgument, "BAD_REQUEST", 0},
 		{"size", func() error {
 			_, err := c.List(t.Context(), &adminpb.ListRequest{Kind: "services", Size: 1001})
 			return err

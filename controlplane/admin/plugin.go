@@ -47,20 +47,20 @@ func (w *work) checkProtocols(s *schema.Schema, doc schema.Document) error {
 	if !ok {
 		return nil
 	}
-	any, shared := false, false
+	exist, shared := false, false
 	err := walk(w.tx, routes, &relation{stored{schema: services, id: id}, "service"}, func(e store.Entity) (bool, error) {
 		route, err := open(routes, e)
 		if err != nil {
 			return false, err
 		}
-		any = true
+		exist = true
 		shared = shares(protocols, route.doc)
 		return !shared, nil
 	})
 	if err != nil {
 		return err
 	}
-	if any && !shared {
+	if exist && !shared {
 		return violation("must match the protocols of at least one route pointing to this Plugin's service", "protocols")
 	}
 	return nil
