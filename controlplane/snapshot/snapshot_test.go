@@ -1,0 +1,238 @@
+package snapshot
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	clusterpb "github.com/gibbon-gateway/gibbon/gen/gibbon/cluster/v1"
+	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
+
+	"github.com/gibbon-gateway/gibbon/controlplane/store"
+	"github.com/gibbon-gateway/gibbon/schema"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func catalogue(tb testing.TB) *schema.Catalogue {
+	tb.Helper()
+	c, err := schema.Load()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return c
+}
+
+// stored is an entity as the store holds it: completed by its schema.
+func stored(tb testing.TB, c *schema.Catalogue, kind, id, body string) store.Entity {
+	tb.Helper()
+	s, ok := c.Entity(kind)
+	if !ok {
+		tb.Fatalf("no schema for %s", kind)
+	}
+	doc, err := schema.Parse([]byte(body))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	doc = s.Complete(doc.With(schema.String(id), "id"), time.Unix(1_700_000_000, 0))
+	return store.Entity{Kind: kind, ID: id, Document: doc.AppendJSON(nil)}
+}
+
+func uuid(n int) string { return fmt.Sprintf("0a5e2a3c-6a4f-4b0e-8d0c-%012d", n) }
+
+func entities(tb testing.TB, c *schema.Catalogue) []store.Entity {
+	return []store.Entity{
+		stored(tb, c, "services", uuid(1), `{"name":"a","host":"a.example","path":"/v1","tags":["x","y"]}`),
+		stored(tb, c, "services", uuid(2), `{"name":"b","host":"b.example","port":8443,"protocol":"https"}`),
+		stored(tb, c, "routes", uuid(3), `{"name":"r","paths":["/a","~/b$"],"headers":{"x-b":["1"],"x-a":["2","3"]},"service":{"id":"`+uuid(1)+`"}}`),
+		stored(tb, c, "consumers", uuid(4), `{"username":"alice"}`),
+		stored(tb, c, "plugins", uuid(5), `{"name":"key-auth","service":{"id":"`+uuid(1)+`"},"config":{}}`),
+		stored(tb, c, "plugins", uuid(6), `{"name":"file-log","config":{"path":"/tmp/log"}}`),
+		stored(tb, c, "plugins", uuid(7), `{"name":"key-auth","config":{"key_names":["k"]}}`),
+	}
+}
+
+func seq(list []store.Entity) iter.Seq2[store.Entity, error] {
+	return func(yield func(store.Entity, error) bool) {
+		for _, e := range list {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+func decode(tb testing.TB, s *Snapshot) *clusterpb.Snapshot {
+	tb.Helper()
+	r, err := zstd.NewReader(nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer r.Close()
+	raw, err := r.DecodeAll(s.Compressed, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	m := &clusterpb.Snapshot{}
+	if err := proto.Unmarshal(raw, m); err != nil {
+		tb.Fatal(err)
+	}
+	if len(raw) != s.Size {
+		tb.Errorf("Size = %d, the content has %d bytes", s.Size, len(raw))
+	}
+	return m
+}
+
+func TestCompile(t *testing.T) {
+	c := catalogue(t)
+	got, err := Compile(c, seq(entities(t, c)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]uint64{"services": 2, "routes": 1, "consumers": 1, "plugins": 3}, got.Entities); diff != "" {
+		t.Errorf("Entities (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"file-log", "key-auth"}, got.Plugins); diff != "" {
+		t.Errorf("Plugins (-want +got):\n%s", diff)
+	}
+
+	// The golden file shows the content as JSON.
+	types := map[string]func() proto.Message{
+		"services":  func() proto.Message { return &entitypb.Service{} },
+		"routes":    func() proto.Message { return &entitypb.Route{} },
+		"consumers": func() proto.Message { return &entitypb.Consumer{} },
+		"plugins":   func() proto.Message { return &entitypb.Plugin{} },
+	}
+	m := decode(t, got)
+	var b strings.Builder
+	fmt.Fprintf(&b, "format %d\n", m.GetFormat())
+	for _, g := range m.GetGroups() {
+		for _, raw := range g.GetEntities() {
+			e := types[g.GetKind()]()
+			if err := proto.Unmarshal(raw, e); err != nil {
+				t.Fatal(err)
+			}
+			text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			doc, err := schema.Parse(text) // protojson's spaces change from build to build
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&b, "%s %s\n", g.GetKind(), doc)
+		}
+	}
+	golden := filepath.Join("testdata", "compile.golden")
+	if *update {
+		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), b.String()); diff != "" {
+		t.Errorf("content (-want +got):\n%s", diff)
+	}
+}
+
+// Neither the order of the entities nor the run enters the bytes.
+func TestCompileIsPure(t *testing.T) {
+	list := entities(t, catalogue(t))
+	first, err := Compile(catalogue(t), seq(list))
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 20 {
+		random.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+		again, err := Compile(catalogue(t), seq(list))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(first, again); diff != "" {
+			t.Fatalf("another order gives (-first +again):\n%s", diff)
+		}
+	}
+	other, err := Compile(catalogue(t), seq(list[1:]))
+	if err != nil || other.Hash == first.Hash {
+		t.Errorf("without an entity: %v, and the same hash: %t", err, other.Hash == first.Hash)
+	}
+}
+
+func TestCompileNothing(t *testing.T) {
+	got, err := Compile(catalogue(t), seq(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := decode(t, got); m.GetFormat() != Format || len(m.GetGroups()) != 0 || len(got.Entities) != 0 || len(got.Plugins) != 0 {
+		t.Errorf("Compile of nothing = %+v with %v", got, m)
+	}
+}
+
+func TestCompileRefuses(t *testing.T) {
+	c := catalogue(t)
+	good := stored(t, c, "services", uuid(1), `{"host":"a.example"}`)
+	away := errors.New("connection lost")
+	for _, tt := range []struct {
+		name string
+		bad  store.Entity
+		err  error
+		want string
+	}{
+		{"unknown kind", store.Entity{Kind: "unicorns", ID: "7", Document: []byte(`{}`)}, nil, `unicorns 7: no schema for kind "unicorns"`},
+		{"no JSON", store.Entity{Kind: "services", ID: "7", Document: []byte(`{`)}, nil, "services 7: parse: "},
+		{"no object", store.Entity{Kind: "services", ID: "7", Document: []byte(`[]`)}, nil, "services 7: encode: "},
+		{"wrong type", store.Entity{Kind: "services", ID: "7", Document: []byte(`{"port":"x"}`)}, nil, "services 7: encode: "},
+		{"the store fails", store.Entity{}, away, "read entities: connection lost"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := Compile(c, func(yield func(store.Entity, error) bool) {
+				if yield(good, nil) && yield(tt.bad, tt.err) {
+					t.Error("Compile read on")
+				}
+			})
+			if got != nil || err == nil || !strings.HasPrefix(err.Error(), tt.want) || tt.err != nil && !errors.Is(err, tt.err) {
+				t.Errorf("Compile = %v, %v; want %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+// 10,000 services, routes and plugins.
+func BenchmarkCompile(b *testing.B) {
+	c := catalogue(b)
+	var list []store.Entity
+	for i := range 10_000 {
+		list = append(list,
+			stored(b, c, "services", uuid(i), fmt.Sprintf(`{"name":"s%d","host":"h%d.example"}`, i, i)),
+			stored(b, c, "routes", uuid(i), fmt.Sprintf(`{"name":"r%d","paths":["/p%d"],"service":{"id":%q}}`, i, i, uuid(i))),
+			stored(b, c, "plugins", uuid(i), fmt.Sprintf(`{"name":"key-auth","route":{"id":%q},"config":{"key_names":["k%d"]}}`, uuid(i), i)))
+	}
+	b.ResetTimer()
+	for b.Loop() {
+		s, err := Compile(c, seq(list))
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(len(s.Compressed)), "compressed-bytes")
+		b.ReportMetric(float64(s.Size), "bytes")
+	}
+}
