@@ -200,7 +200,7 @@ func (r *Request) appendHeaders(dst []byte, h http.Header, host string) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = AppendString(dst, strings.ToLower(name))
+		dst = appendLower(dst, name)
 		dst = append(dst, ':')
 		values := h[name]
 		switch {
@@ -222,6 +222,20 @@ func (r *Request) appendHeaders(dst []byte, h http.Header, host string) []byte {
 		}
 	}
 	return append(dst, '}')
+}
+
+// appendLower appends a header's name in lower case as JSON. The listener lets
+// only tokens through, but an upstream's and a plugin's names are taken as they
+// come.
+func appendLower(dst []byte, name string) []byte {
+	start := len(dst)
+	dst = AppendString(dst, name)
+	for i, c := range dst[start:] {
+		if 'A' <= c && c <= 'Z' {
+			dst[start+i] = c | 0x20
+		}
+	}
+	return dst
 }
 
 // appendLatencies writes where the time went, in milliseconds.

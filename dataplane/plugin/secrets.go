@@ -14,8 +14,10 @@ func (r *Request) Secret(names ...string) {
 // isSecret says that the value of a header or an argument is not for logs: by a
 // plugin's word, or because it is known to carry credentials.
 func (r *Request) isSecret(name string) bool {
-	if usualSecret(strings.ToLower(name)) {
-		return true
+	for _, secret := range usualSecrets {
+		if len(secret) == len(name) && strings.EqualFold(secret, name) {
+			return true
+		}
 	}
 	for _, secret := range r.secrets {
 		if strings.EqualFold(secret, name) {
@@ -25,16 +27,12 @@ func (r *Request) isSecret(name string) bool {
 	return false
 }
 
-// usualSecret lists the names under which credentials travel.
-func usualSecret(name string) bool {
-	switch name {
-	case "authorization", "proxy-authorization", "cookie", "set-cookie",
-		"apikey", "api-key", "api_key", "x-api-key", "x-goog-api-key", "ocp-apim-subscription-key",
-		"access_token", "client_secret", "password", "sig", "signature",
-		"x-amz-security-token", "x-amz-signature", "x-amz-credential":
-		return true
-	}
-	return false
+// usualSecrets are the names under which credentials travel.
+var usualSecrets = [...]string{
+	"authorization", "proxy-authorization", "cookie", "set-cookie",
+	"apikey", "api-key", "api_key", "x-api-key", "x-goog-api-key", "ocp-apim-subscription-key",
+	"access_token", "client_secret", "password", "sig", "signature",
+	"x-amz-security-token", "x-amz-signature", "x-amz-credential",
 }
 
 // redactQuery is a raw query with the values of secret arguments replaced.

@@ -18,6 +18,7 @@ import (
 	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
 
 	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
+	"github.com/gibbon-gateway/gibbon/dataplane/proxy/upstream"
 	"github.com/gibbon-gateway/gibbon/dataplane/router"
 )
 
@@ -52,6 +53,15 @@ type UpstreamOptions struct {
 	Roots  *x509.CertPool
 	// Certificate is shown to upstreams where a service names none. May be nil.
 	Certificate *tls.Certificate
+	// Open makes the client for one kind of connections; nil means
+	// upstream.NewTransport.
+	Open func(upstream.Config) Pool
+}
+
+// Pool is a client that keeps connections and is closed when nobody needs it.
+type Pool interface {
+	upstream.Client
+	io.Closer
 }
 
 // Build makes a snapshot ready to serve. The error is a *BuildError that names

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"time"
 
 	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
@@ -105,7 +104,7 @@ type identity struct {
 }
 
 func (b *builder) client(i identity, certificate *tls.Certificate) (upstream.Client, error) {
-	return keep(b, "upstream", fmt.Sprintf("%+v", i), func() (*upstream.Transport, error) {
+	return keep(b, "upstream", fmt.Sprintf("%+v", i), func() (Pool, error) {
 		config := &tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			InsecureSkipVerify: !i.verify, //nolint:gosec // Kong's default; services and the node turn it on
@@ -114,15 +113,17 @@ func (b *builder) client(i identity, certificate *tls.Certificate) (upstream.Cli
 		if certificate != nil {
 			config.Certificates = []tls.Certificate{*certificate}
 		}
-		return upstream.NewTransport(upstream.Config{
+		settings := upstream.Config{
 			Connect: i.connect, Write: i.write,
 			TLS: config, VerifyDepth: i.depth,
 			PoolSize: b.Upstream.PoolSize, IdleTime: b.Upstream.IdleTime,
-		}), nil
+		}
+		if b.Upstream.Open != nil {
+			return b.Upstream.Open(settings), nil
+		}
+		return upstream.NewTransport(settings), nil
 	})
 }
-
-var _ io.Closer = (*upstream.Transport)(nil)
 
 func fingerprint(pair tls.Certificate) string {
 	sum := sha256.New()
