@@ -25,21 +25,28 @@ const (
 // openStore opens the database of the settings. An SQLite file is made and
 // migrated on the way: on one machine nobody else uses it.
 func openStore(ctx context.Context, s *settings.Settings, log *slog.Logger) (*sqlstore.Store, error) {
-	options := sqlstore.Options{Poll: s.DBUpdateEvery, Log: log}
 	switch s.Database {
 	case "sqlite":
 		if err := migrateSQLite(ctx, s); err != nil {
 			return nil, fmt.Errorf("database %s: %w", s.SQLitePath, err)
 		}
-		st, err := sqlstore.OpenSQLite(ctx, s.SQLitePath, options)
+		st, err := sqlstore.OpenSQLite(ctx, s.SQLitePath, sqlstore.Options{Poll: s.DBUpdateEvery, Log: log})
 		return st, storeError(err)
 	case "postgres":
-		pg := s.Postgres()
-		options.Timeout = s.PGTimeout
-		st, err := sqlstore.OpenPostgres(ctx, pg.DSN(), options)
+		options, err := postgresOptions(s, log)
+		if err != nil {
+			return nil, err
+		}
+		st, err := sqlstore.OpenPostgres(ctx, s.Postgres().DSN(), options)
 		return st, storeError(err)
 	}
 	return nil, fmt.Errorf("database = %s has no store: use sqlite or postgres", s.Database)
+}
+
+// postgresOptions are what the connection string of the settings cannot carry.
+func postgresOptions(s *settings.Settings, log *slog.Logger) (sqlstore.Options, error) {
+	tls, err := s.Postgres().TLSConfig()
+	return sqlstore.Options{Poll: s.DBUpdateEvery, Timeout: s.PGTimeout, MaxConns: s.PGMaxQueries, TLS: tls, Log: log}, err
 }
 
 func migrateSQLite(ctx context.Context, s *settings.Settings) error {
@@ -74,8 +81,13 @@ func migrator(s *settings.Settings, timeout, lockTimeout time.Duration) (*sqlsto
 		}
 		return sqlstore.NewSQLiteMigrator(s.SQLitePath, options), nil
 	case "postgres":
+		pg := s.Postgres()
 		options.Timeout = cmp.Or(timeout, s.PGTimeout)
-		return sqlstore.NewPostgresMigrator(s.Postgres().DSN(), options), nil
+		var err error
+		if options.TLS, err = pg.TLSConfig(); err != nil {
+			return nil, err
+		}
+		return sqlstore.NewPostgresMigrator(pg.DSN(), options), nil
 	}
 	return nil, fmt.Errorf("database = %s has no migrations: use sqlite or postgres", s.Database)
 }

@@ -39,8 +39,9 @@ func (s *Settings) Postgres() Postgres {
 // DSN returns the connection string for pgx, the password in it. It asks for
 // TLS as the settings do and names certificates that are PEM files. It can not
 // carry their content, nor more than one authority beside or instead of the
-// system's: for those put TLSConfig into the parsed config. Without them a
-// connection that should be checked fails; it is never made unchecked.
+// system's: TLSConfig does, which takes the place of all that the string says
+// of TLS. Without it a connection that should be checked fails; it is never made
+// unchecked.
 func (p Postgres) DSN() string { return p.dsn(p.Password.Reveal()) }
 
 // String is the connection string without the password.

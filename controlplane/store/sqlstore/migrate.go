@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -93,6 +94,9 @@ type MigratorOptions struct {
 	// LockTimeout is how long to wait while another process changes the
 	// tables; 0 is 60 s. An SQLite file that is in use is refused at once.
 	LockTimeout time.Duration
+
+	// TLS is that of Options.
+	TLS *tls.Config
 }
 
 // Migrator makes and changes the tables of one database. It connects when one
@@ -124,7 +128,7 @@ func NewSQLiteMigrator(path string, opts MigratorOptions) *Migrator {
 
 func newMigrator(d *dialect, gooseDialect goose.Dialect, files fs.FS, opts MigratorOptions) *Migrator {
 	return &Migrator{
-		d: d, goose: gooseDialect, files: files, opts: Options{Timeout: opts.Timeout}.withDefaults(),
+		d: d, goose: gooseDialect, files: files, opts: Options{Timeout: opts.Timeout, TLS: opts.TLS}.withDefaults(),
 		patient: cmp.Or(opts.LockTimeout, time.Minute),
 	}
 }

@@ -2,10 +2,12 @@ package sqlstore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
@@ -35,7 +37,21 @@ func postgresConfig(dsn string, opts Options) (*pgx.ConnConfig, error) {
 	if config.ConnectTimeout == 0 || config.ConnectTimeout > opts.Timeout {
 		config.ConnectTimeout = opts.Timeout
 	}
+	if opts.TLS != nil {
+		config.TLSConfig = withTLS(config.Host, config.Port, opts.TLS)
+		for _, f := range config.Fallbacks {
+			f.TLSConfig = withTLS(f.Host, f.Port, opts.TLS)
+		}
+	}
 	return config, nil
+}
+
+// withTLS is the TLS to speak with a host: none where it is a socket file.
+func withTLS(host string, port uint16, config *tls.Config) *tls.Config {
+	if network, _ := pgconn.NetworkAddress(host, port); network == "unix" {
+		return nil
+	}
+	return config.Clone()
 }
 
 // openPostgresPool makes the store; the connections come when they are needed.

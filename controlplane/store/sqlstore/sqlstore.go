@@ -12,6 +12,7 @@ package sqlstore
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -41,6 +42,12 @@ type Options struct {
 	// MaxConns is how many connections may be open at once, besides one for
 	// each Watch; 0 is 16. On SQLite it is the number of readers.
 	MaxConns int
+
+	// TLS, when not nil, is how a PostgreSQL server is spoken to, in place of
+	// what the address says: it carries certificates and authorities that are
+	// no files. There is no falling back to the clear. A socket file is spoken
+	// to without, since servers have no TLS there.
+	TLS *tls.Config
 
 	// Log hears what the store gets over by itself; nil discards it.
 	Log *slog.Logger
