@@ -178,6 +178,7 @@ func (c *ControlPlane) openAdmin(ctx context.Context) error {
 		PurgeDelay:   c.publisher.PurgeDelay(),
 		GUIOrigins:   s.AdminGUIURLs(),
 		AllowedHosts: s.AdminAllowedHosts,
+		Loopback:     c.adminOnLoopback,
 		HideServer:   !slices.Contains(s.Headers, "server_tokens") && !slices.Contains(s.Headers, "server"),
 		HideLatency:  !slices.Contains(s.Headers, "latency_tokens") && !slices.Contains(s.Headers, "x-kong-admin-latency"),
 		Log:          c.cfg.Log.Logger,
@@ -192,13 +193,31 @@ func (c *ControlPlane) openAdmin(ctx context.Context) error {
 		return err
 	}
 	c.admin = api
+	server := listener.Server(listener.Config{Handler: api, Refuse: api.Refuse, Log: c.cfg.Log.Logger})
+	server.ConnState = api.ConnState
 	return c.open(ctx, &web{
 		name:   "admin",
-		server: listener.Server(listener.Config{Handler: api, Refuse: api.Refuse, Log: c.cfg.Log.Logger}),
+		server: server,
 		keys: func(s *settings.Settings) (settings.Listeners, []settings.Material, []settings.Material) {
 			return s.AdminListen, s.AdminSSLCert, s.AdminSSLCertKey
 		},
 	})
+}
+
+// adminOnLoopback says whether the Admin API's listener with this local address
+// was bound to a loopback address: a connection to 127.0.0.1 may also have come
+// to one that was bound to all addresses.
+func (c *ControlPlane) adminOnLoopback(local net.Addr) bool {
+	at, ok := local.(*net.TCPAddr)
+	for _, w := range c.http {
+		for _, l := range w.listeners {
+			bound, isTCP := l.Addr().(*net.TCPAddr)
+			if w.name == "admin" && ok && isTCP && bound.Port == at.Port {
+				return bound.IP.IsLoopback()
+			}
+		}
+	}
+	return true
 }
 
 // dataPlanes lists the data planes as the Admin API shows them.
@@ -244,7 +263,12 @@ func (c *ControlPlane) open(ctx context.Context, w *web) error {
 		return fmt.Errorf("%s_listen: %w", w.name, err)
 	}
 	at, _, _ := w.keys(s)
-	listeners, err := listener.Open(ctx, at.Entries, listener.Options{
+	entries := slices.Clone(at.Entries)
+	for i := range entries {
+		// gRPC shares the Admin API's port, and needs HTTP/2 whatever the flags.
+		entries[i].HTTP2 = true
+	}
+	listeners, err := listener.Open(ctx, entries, listener.Options{
 		TLS: w.certificates.TLS(s.SSLCipherSuite),
 		Log: c.cfg.Log.Logger,
 	})
