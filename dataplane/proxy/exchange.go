@@ -186,12 +186,16 @@ func (x *exchange) read() {
 	}
 }
 
+// noRoute is Kong's text for a request that no route matches.
+const noRoute = "no Route matched with those values"
+
 // find finds the route of the request.
 func (x *exchange) find() *answer {
 	r := &x.req
 	if x.rt == nil {
-		x.p.refused.Add(1)
-		return fail(http.StatusServiceUnavailable, "no configuration available")
+		// Kong's node without a configuration has no route either. Balancers hear
+		// from the status listener that it is not ready, and why.
+		return fail(http.StatusNotFound, noRoute)
 	}
 	if n := x.p.o.MaxRequests; n > 0 {
 		if all, _ := x.p.active.count(); all > n {
@@ -250,7 +254,7 @@ func (x *exchange) match() *answer {
 	}
 	found, route, ok := x.rt.Match(&query)
 	if !ok {
-		return fail(http.StatusNotFound, "no Route matched with those values")
+		return fail(http.StatusNotFound, noRoute)
 	}
 	x.route, x.chain = route, route.Chain
 	r.Route, r.Captures, r.Named = found.Route, found.Captures, found.Named
