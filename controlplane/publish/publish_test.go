@@ -3,6 +3,8 @@ package publish
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
@@ -62,11 +65,11 @@ type rig struct {
 }
 
 // bubble runs a test of a Server; time is the bubble's.
-func bubble(t *testing.T, cfg Config, test func(t *testing.T, r *rig)) {
+func bubble(t *testing.T, cfg Config, test func(t *testing.T, r *rig), options ...grpc.ServerOption) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{Server: New(cfg), t: t, at: bufconn.Listen(64 << 10)}
-		g := grpc.NewServer(ServerOptions()...)
+		g := grpc.NewServer(append(ServerOptions(), options...)...)
 		clusterpb.RegisterClusterServer(g, r.Server)
 		served := make(chan error, 1)
 		go func() { served <- g.Serve(r.at) }()
@@ -640,4 +643,38 @@ func TestPublishRefusesWhatNobodyAccepts(t *testing.T) {
 	if _, ok := s.Published(); ok {
 		t.Error("something was published")
 	}
+}
+
+// certified are server credentials under which every client has shown a
+// certificate that ends after an hour.
+type certified struct {
+	credentials.TransportCredentials
+}
+
+func (c certified) Clone() credentials.TransportCredentials { return c }
+
+func (c certified) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	shown := &x509.Certificate{NotAfter: time.Now().Add(time.Hour)}
+	return conn, credentials.TLSInfo{State: tls.ConnectionState{PeerCertificates: []*x509.Certificate{shown}}}, nil
+}
+
+// A stream does not outlive the certificate that opened it (P27).
+func TestCertificateExpires(t *testing.T) {
+	bubble(t, Config{}, func(t *testing.T, r *rig) {
+		began := time.Now()
+		p := r.join(hello(nodeA))
+		if got := r.node(nodeA).CertificateExpiry; !got.Equal(began.Add(time.Hour)) {
+			t.Errorf("CertificateExpiry = %s, want %s", got, began.Add(time.Hour))
+		}
+		var err error
+		for err == nil {
+			if _, err = p.stream.Recv(); err == nil {
+				p.beat(nil)
+			}
+		}
+		wantCode(t, err, codes.Unauthenticated, "the data plane's certificate has expired")
+		if lasted := time.Since(began); lasted != time.Hour {
+			t.Errorf("the stream lasted %s, want 1h", lasted)
+		}
+	}, grpc.Creds(certified{insecure.NewCredentials()}))
 }
