@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"time"
 )
 
 // Client sends requests. It never follows a redirect, never decodes a body and
@@ -41,6 +42,10 @@ type Request struct {
 	// Body is nil when there is none. Length is its length, -1 when unknown.
 	Body   io.ReadCloser
 	Length int64
+	// Read bounds the wait for the head of the answer and for each further piece
+	// of it, counted from the end of the request and from the piece before. 0: only
+	// the context bounds them. Transport leaves it to the context.
+	Read time.Duration
 	// Sent, when it is not nil, is called when the whole request has been
 	// written; possibly more than once, and possibly after Do has returned.
 	Sent func()
