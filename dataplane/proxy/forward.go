@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
@@ -57,7 +58,7 @@ func (x *exchange) forward() *answer {
 	if u.Query != "" {
 		out.Target += "?" + u.Query
 	}
-	out.ServerName = hostName(out.Host)
+	out.ServerName = strings.Trim(hostName(out.Host), "[]")
 	r.Record.UpstreamURI = out.Target
 	// Sent outlives the exchange when the upstream answers early, so it must not
 	// reach into it.
