@@ -13,9 +13,6 @@ import (
 )
 
 const (
-	// HeadTime is how long a client may take to send a request head.
-	HeadTime = 10 * time.Second
-
 	handshakeTime = 10 * time.Second
 	maxHandshakes = 4096
 	lingerTime    = 500 * time.Millisecond
@@ -134,7 +131,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		return newConn(raw, l.opt.Limits, HeadTime, l.addr.HTTP2), nil
+		return newConn(raw, l.opt.Limits, l.addr.HTTP2), nil
 	}
 	select {
 	case c := <-l.ready:
@@ -234,7 +231,7 @@ func (l *Listener) shake(ctx context.Context, raw net.Conn) net.Conn {
 		// net/http looks for this type, and serves HTTP/2 on nothing else.
 		return c
 	}
-	return &tlsConn{Conn: newConn(c, l.opt.Limits, HeadTime, false), tls: c}
+	return &tlsConn{Conn: newConn(c, l.opt.Limits, false), tls: c}
 }
 
 // isHTTP tells whether what should have been a TLS record starts like an HTTP

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"net/netip"
+	"time"
 )
 
 // Limits bounds a request head, and the trailers of a chunked body alike. The
@@ -15,11 +16,15 @@ type Limits struct {
 	// Lines counts header lines, the request line not among them. Default 100;
 	// more than 1,000 is taken as 1,000.
 	Lines int
+	// Time is how long a client may take to send a request head, not a trailer.
+	// Default 10 s.
+	Time time.Duration
 }
 
 const (
 	defaultHeadBytes = 32 << 10
 	defaultLines     = 100
+	defaultHeadTime  = 10 * time.Second
 	hardLines        = 1000
 )
 
@@ -31,6 +36,9 @@ func (l Limits) orDefault() Limits {
 		l.Lines = defaultLines
 	}
 	l.Lines = min(l.Lines, hardLines)
+	if l.Time <= 0 {
+		l.Time = defaultHeadTime
+	}
 	return l
 }
 

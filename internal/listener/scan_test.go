@@ -50,7 +50,7 @@ type verdict struct {
 // the reader.
 func judge(t *testing.T, data []byte, size, buf int, h2c bool) verdict {
 	t.Helper()
-	c := newConn(&pieces{data: bytes.Clone(data), size: size}, Limits{}, HeadTime, h2c)
+	c := newConn(&pieces{data: bytes.Clone(data), size: size}, Limits{}, h2c)
 	var out bytes.Buffer
 	p := make([]byte, buf)
 	for {
@@ -169,7 +169,7 @@ func TestPrefaceEndsJudging(t *testing.T) {
 }
 
 func TestLimitsAreClamped(t *testing.T) {
-	if got, want := (Limits{}).orDefault(), (Limits{32 << 10, 100}); got != want {
+	if got, want := (Limits{}).orDefault(), (Limits{HeadBytes: 32 << 10, Lines: 100, Time: 10 * time.Second}); got != want {
 		t.Errorf("defaults %v, want %v", got, want)
 	}
 	if got := (Limits{Lines: 5000}).orDefault().Lines; got != 1000 {
@@ -215,7 +215,7 @@ func TestBackgroundReadKeepsTheNextHead(t *testing.T) {
 	one, all := make([]byte, 1), make([]byte, 4096)
 	t.Run("broken off inside a head", func(t *testing.T) {
 		in := &script{steps: []any{get[:9], os.ErrDeadlineExceeded, get[9:]}}
-		c := newConn(in, Limits{}, HeadTime, false)
+		c := newConn(in, Limits{}, false)
 		if n, err := c.Read(one); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatalf("%d bytes, %v", n, err)
 		}
@@ -231,7 +231,7 @@ func TestBackgroundReadKeepsTheNextHead(t *testing.T) {
 	})
 	t.Run("bad head gives no byte and no error", func(t *testing.T) {
 		in := &script{steps: []any{"GET / HTTP/1.1\n", "more", os.ErrDeadlineExceeded, "even more"}}
-		c := newConn(in, Limits{}, HeadTime, false)
+		c := newConn(in, Limits{}, false)
 		if n, err := c.Read(one); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatalf("%d bytes, %v", n, err)
 		}
@@ -244,7 +244,7 @@ func TestBackgroundReadKeepsTheNextHead(t *testing.T) {
 	})
 	t.Run("frames of another protocol reach the tunnel", func(t *testing.T) {
 		in := &script{steps: []any{"\x81\x05hello", os.ErrDeadlineExceeded, "\r\r\n\n"}}
-		c := newConn(in, Limits{}, HeadTime, false)
+		c := newConn(in, Limits{}, false)
 		if n, err := c.Read(one); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatalf("%d bytes, %v", n, err)
 		}
@@ -256,7 +256,7 @@ func TestBackgroundReadKeepsTheNextHead(t *testing.T) {
 	})
 	t.Run("endless garbage is bounded", func(t *testing.T) {
 		in := &pieces{data: bytes.Repeat([]byte("\x81"), 1<<20)}
-		c := newConn(in, Limits{}, HeadTime, false)
+		c := newConn(in, Limits{}, false)
 		if n, err := c.Read(one); n != 1 || err != nil || one[0] != marker[0] {
 			t.Errorf("%d bytes, %v, %q", n, err, one)
 		}
@@ -269,7 +269,7 @@ func TestBackgroundReadKeepsTheNextHead(t *testing.T) {
 func TestEarlierDeadlineWins(t *testing.T) {
 	soon, late := time.Now().Add(time.Second), time.Now().Add(time.Hour)
 	in := &script{steps: []any{"GET", os.ErrDeadlineExceeded}}
-	c := newConn(in, Limits{}, HeadTime, false)
+	c := newConn(in, Limits{}, false)
 	for _, d := range []time.Time{late, soon} {
 		if err := c.SetReadDeadline(d); err != nil {
 			t.Fatal(err)
@@ -347,7 +347,7 @@ func TestReadAllocatesNothing(t *testing.T) {
 				t.Skip("the race detector drops values from pools at random")
 			}
 			in := &loop{data: tt.data, step: tt.size}
-			c := newConn(in, Limits{}, HeadTime, false)
+			c := newConn(in, Limits{}, false)
 			p := make([]byte, 4096)
 			got := testing.AllocsPerRun(100, func() {
 				for left := len(tt.data); left > 0; {
@@ -372,7 +372,7 @@ func BenchmarkRead(b *testing.B) {
 	}{{"whole", 0}, {"pieces of 512", 512}} {
 		b.Run(bm.name, func(b *testing.B) {
 			data := usualRequest()
-			c := newConn(&loop{data: data, step: bm.size}, Limits{}, HeadTime, false)
+			c := newConn(&loop{data: data, step: bm.size}, Limits{}, false)
 			p := make([]byte, 4096)
 			b.SetBytes(int64(len(data)))
 			b.ReportAllocs()

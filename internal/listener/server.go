@@ -1,12 +1,16 @@
 package listener
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +27,12 @@ type Config struct {
 	// Limits bounds request heads, as in Options. Header lines of HTTP/2 are
 	// counted here too.
 	Limits Limits
+	// Requests is how many requests one connection may carry; with the last one
+	// the client is told to open another. 0: any number.
+	Requests int
+	// Streams is how many requests one HTTP/2 connection may carry at once.
+	// 0: 100.
+	Streams int
 	// Log gets what net/http has to say, at level debug. Nil means no log.
 	Log *slog.Logger
 }
@@ -45,24 +55,42 @@ func Server(c Config) *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
+	connContext := ConnContext
+	if c.Requests > 0 {
+		connContext = func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ConnContext(ctx, conn), countKey{}, new(atomic.Int64))
+		}
+	}
 	return &http.Server{
 		Handler:   &guard{c},
 		Protocols: protocols,
 		// OPTIONS * is a request like any other.
 		DisableGeneralOptionsHandler: true,
-		ConnContext:                  ConnContext,
-		ReadHeaderTimeout:            HeadTime,
+		ConnContext:                  connContext,
+		ReadHeaderTimeout:            c.Limits.Time,
 		// As long as nginx keeps an idle client by default.
 		IdleTimeout: 75 * time.Second,
 		// net/http allows a little more than this, so Conn always decides first.
 		MaxHeaderBytes: c.Limits.HeadBytes,
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: 100,
+			MaxConcurrentStreams: cmp.Or(c.Streams, 100),
 			// A client that takes nothing for so long has gone.
 			WriteByteTimeout: 30 * time.Second,
 		},
 		ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
 	}
+}
+
+// countKey is where a connection's context has the number of its requests.
+type countKey struct{}
+
+// last tells whether no further request should come over r's connection.
+func (g *guard) last(r *http.Request) bool {
+	if g.Requests <= 0 {
+		return false
+	}
+	count, ok := r.Context().Value(countKey{}).(*atomic.Int64)
+	return ok && count.Add(1) >= int64(g.Requests)
 }
 
 type guard struct{ Config }
@@ -80,6 +108,10 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.ProtoMajor > 1 && tooManyLines(r.Header, g.Limits.Lines):
 		g.refuse(w, r, *whyLines)
 	default:
+		if g.last(r) {
+			// With HTTP/2 net/http turns this into a GOAWAY.
+			w.Header().Set("Connection", "close")
+		}
 		g.Handler.ServeHTTP(w, r)
 		if _, broken := BrokenBody(r); broken {
 			closeGently(w)

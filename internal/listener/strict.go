@@ -75,8 +75,8 @@ type Conn struct {
 	until    time.Time // the deadline of the head being read
 }
 
-func newConn(c net.Conn, l Limits, headTime time.Duration, h2c bool) *Conn {
-	return &Conn{Conn: c, scan: newScanner(l, h2c), headTime: headTime}
+func newConn(c net.Conn, l Limits, h2c bool) *Conn {
+	return &Conn{Conn: c, scan: newScanner(l, h2c), headTime: l.orDefault().Time}
 }
 
 // Read hands on bytes that were found good. It allocates nothing as long as
@@ -259,7 +259,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 }
 
 func (c *Conn) arm() error {
-	if c.armed || c.headTime <= 0 {
+	if c.armed {
 		return nil
 	}
 	c.armed = true
