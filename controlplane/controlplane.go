@@ -90,6 +90,7 @@ func New(ctx context.Context, cfg Config) (c *ControlPlane, err error) {
 		ID:         cfg.NodeID,
 		Version:    buildinfo.KongVersion,
 		Plugins:    plugins,
+		Committed:  c.committed,
 		MaxAge:     streamMaxAge,
 		PurgeDelay: cfg.Settings.ClusterPurgeDelay,
 		Log:        cfg.Log.Logger,
@@ -109,6 +110,15 @@ func New(ctx context.Context, cfg Config) (c *ControlPlane, err error) {
 		return c, c.openStatus(ctx)
 	}
 	return c, nil
+}
+
+// committed is the newest version in the database.
+func (c *ControlPlane) committed(ctx context.Context) (v store.Version, err error) {
+	err = c.cfg.Store.View(ctx, func(r store.Reader) (err error) {
+		v, err = r.Version()
+		return err
+	})
+	return v, err
 }
 
 // openCluster readies the listener for data planes. In plaintext it exists on
@@ -193,7 +203,7 @@ func (c *ControlPlane) openAdmin(ctx context.Context) error {
 		return err
 	}
 	c.admin = api
-	server := listener.Server(listener.Config{Handler: api, Refuse: api.Refuse, Log: c.cfg.Log.Logger})
+	server := listener.Server(listener.Config{Handler: api, Refuse: api.Refuse, Limits: s.HeadLimits(), Log: c.cfg.Log.Logger})
 	server.ConnState = api.ConnState
 	return c.open(ctx, &web{
 		name:   "admin",
@@ -249,7 +259,7 @@ func (c *ControlPlane) dataPlanes() []admin.DataPlane {
 func (c *ControlPlane) openStatus(ctx context.Context) error {
 	return c.open(ctx, &web{
 		name:   "status",
-		server: listener.Server(listener.Config{Handler: c.statusHandler(), Log: c.cfg.Log.Logger}),
+		server: listener.Server(listener.Config{Handler: c.statusHandler(), Limits: c.cfg.Settings.HeadLimits(), Log: c.cfg.Log.Logger}),
 		keys: func(s *settings.Settings) (settings.Listeners, []settings.Material, []settings.Material) {
 			return s.StatusListen, s.StatusSSLCert, s.StatusSSLCertKey
 		},
@@ -269,8 +279,9 @@ func (c *ControlPlane) open(ctx context.Context, w *web) error {
 		entries[i].HTTP2 = true
 	}
 	listeners, err := listener.Open(ctx, entries, listener.Options{
-		TLS: w.certificates.TLS(s.SSLCipherSuite),
-		Log: c.cfg.Log.Logger,
+		TLS:    w.certificates.TLS(s.SSLCipherSuite),
+		Limits: s.HeadLimits(),
+		Log:    c.cfg.Log.Logger,
 	})
 	if err != nil {
 		return fmt.Errorf("%s_listen: %w", w.name, err)

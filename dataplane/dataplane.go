@@ -129,7 +129,7 @@ func (d *DataPlane) Reload(s *settings.Settings) {
 // stays, and the error says what is wrong with it.
 func (d *DataPlane) Apply(ctx context.Context, in follow.Incoming) error {
 	options := d.build
-	options.Version = strconv.FormatUint(in.Version, 10)
+	options.Version = versionText(in.Version)
 	rt, err := runtime.Build(in.Snapshot, options)
 	if err != nil {
 		return rejection(err)
@@ -147,6 +147,11 @@ func (d *DataPlane) Apply(ctx context.Context, in follow.Incoming) error {
 	d.once.Do(func() { close(d.ready) })
 	return nil
 }
+
+// advance takes up the version of a snapshot with the content that is live.
+func (d *DataPlane) advance(h follow.Held) { d.live.Advance(versionText(h.Version)) }
+
+func versionText(version uint64) string { return strconv.FormatUint(version, 10) }
 
 func isEmpty(snapshot *clusterpb.Snapshot) bool {
 	for _, group := range snapshot.GetGroups() {

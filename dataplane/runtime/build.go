@@ -53,8 +53,7 @@ type UpstreamOptions struct {
 	Roots  *x509.CertPool
 	// Certificate is shown to upstreams where a service names none. May be nil.
 	Certificate *tls.Certificate
-	// Open makes the client for one kind of connections; nil means
-	// upstream.NewTransport.
+	// Open makes the client for one kind of connections; nil means upstream.New.
 	Open func(upstream.Config) Pool
 }
 
@@ -78,7 +77,8 @@ func Build(snapshot *clusterpb.Snapshot, o Options) (*Runtime, error) {
 // BuildConfig is Build for entities that are decoded already. The runtime keeps
 // the entities: they must not change any more.
 func BuildConfig(config *Config, o Options) (*Runtime, error) {
-	b := &builder{Options: o, config: config, rt: &Runtime{version: o.Version, log: o.Log, holder: o.Keeper.holder()}}
+	b := &builder{Options: o, config: config, rt: &Runtime{log: o.Log, holder: o.Keeper.holder()}}
+	b.rt.version.Store(&o.Version)
 	b.rt.users.Store(1)
 	if err := b.build(); err != nil {
 		// What was opened for this runtime has no other user yet.

@@ -35,6 +35,16 @@ func (l *Live) Swap(next *Runtime) {
 	}
 }
 
+// Advance says that the runtime in force has another version from now on, with
+// the same content.
+func (l *Live) Advance(version string) {
+	l.swaps.Lock()
+	defer l.swaps.Unlock()
+	if rt := l.current.Load(); rt != nil {
+		rt.version.Store(&version)
+	}
+}
+
 // Version is the version of the runtime in force; ok is false when there is
 // none.
 func (l *Live) Version() (version string, ok bool) {
@@ -42,5 +52,5 @@ func (l *Live) Version() (version string, ok bool) {
 	if rt == nil {
 		return "", false
 	}
-	return rt.version, true
+	return rt.Version(), true
 }

@@ -19,10 +19,11 @@ import (
 )
 
 // Runtime is one configuration, ready to serve. It is immutable apart from the
-// count of its users: the Live that it stands in, and every request that it
-// serves.
+// count of its users (the Live that it stands in, and every request that it
+// serves) and the version that its content has: a version that changes nothing
+// gives the same content another one.
 type Runtime struct {
-	version string
+	version atomic.Pointer[string]
 	router  *router.Router
 	routes  map[*entitypb.Route]*Route
 	global  *Chain
@@ -68,7 +69,7 @@ type Service struct {
 }
 
 // Version names the snapshot.
-func (rt *Runtime) Version() string { return rt.version }
+func (rt *Runtime) Version() string { return *rt.version.Load() }
 
 // Match finds the route of a request; ok is false when there is none.
 func (rt *Runtime) Match(r *router.Request) (match router.Match, route *Route, ok bool) {
@@ -106,7 +107,7 @@ func (rt *Runtime) Release() {
 		return
 	}
 	if err := rt.close(); err != nil {
-		rt.log.Error("close an old configuration", "version", rt.version, "error", err)
+		rt.log.Error("close an old configuration", "version", rt.Version(), "error", err)
 	}
 }
 

@@ -121,7 +121,7 @@ func (b *builder) client(i identity, certificate *tls.Certificate) (upstream.Cli
 		if b.Upstream.Open != nil {
 			return b.Upstream.Open(settings), nil
 		}
-		return upstream.NewTransport(settings), nil
+		return upstream.New(settings), nil
 	})
 }
 
