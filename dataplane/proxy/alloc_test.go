@@ -119,8 +119,8 @@ func TestAllocations(t *testing.T) {
 	whole := testing.AllocsPerRun(200, unary(t, nil, up.URL))
 	// The test's own server is counted too.
 	t.Logf("with the upstream: %.0f, the upstream's own included", whole)
-	if whole > 150 {
-		t.Errorf("%.0f allocations for a request with its upstream, want 150 at most", whole)
+	if whole > 115 {
+		t.Errorf("%.0f allocations for a request with its upstream, want 115 at most", whole)
 	}
 }
 

@@ -84,8 +84,10 @@ func (p *Proxy) begin(w http.ResponseWriter, in *http.Request) *exchange {
 // end gives back all that the exchange holds.
 func (x *exchange) end() {
 	x.idle.close()
-	x.cancel(nil)
+	// A connection whose call was cancelled is not used again, so the body comes
+	// first.
 	x.closeBody()
+	x.cancel(nil)
 	if x.cancelTry != nil {
 		x.cancelTry(nil)
 	}

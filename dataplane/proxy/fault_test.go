@@ -140,7 +140,7 @@ func TestUpstreamFaults(t *testing.T) {
 			script: func(c net.Conn, _ int) {
 				io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
 			},
-			status: 502, body: "An invalid response", log: "502 kong tries=101 aborted=false",
+			status: 502, body: "An invalid response", log: "502 kong tries=502 aborted=false",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
