@@ -128,8 +128,9 @@ func try(ctx context.Context, method, url string, body io.Reader, kind string, h
 		req.Header.Set("Content-Type", kind)
 	}
 	for _, header := range headers {
-		name, value, _ := strings.Cut(header, ": ")
-		req.Header.Set(name, value)
+		if name, value, ok := strings.Cut(header, ": "); ok {
+			req.Header.Set(name, value)
+		}
 	}
 	// A node that was restarted must not be asked over an old connection.
 	transport := &http.Transport{DisableKeepAlives: true}

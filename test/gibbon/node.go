@@ -220,7 +220,7 @@ func Echo(t testing.TB, flags ...string) *Node {
 		if n.Ended() {
 			t.Fatalf("the echo model ended: %v", n.run.err)
 		}
-		_, err := try(t.Context(), http.MethodGet, "http://"+n.Echo+"/", nil, "")
+		_, err := try(t.Context(), http.MethodGet, "http://"+n.Echo+"/_echo/requests", nil, "")
 		return err
 	})
 	return n
