@@ -36,7 +36,6 @@ func (s *server) accepted() int {
 // peer is one connection of a scripted upstream.
 type peer struct {
 	*net.TCPConn
-	t  *testing.T
 	in *bufio.Reader
 	n  int
 }
@@ -67,7 +66,7 @@ func (p *peer) gone() (silent bool) {
 	return n == 0 || err != nil && !errors.Is(err, io.EOF)
 }
 
-func serve(t *testing.T, handle func(p *peer)) *server {
+func serve(t testing.TB, handle func(p *peer)) *server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -87,7 +86,7 @@ func serve(t *testing.T, handle func(p *peer)) *server {
 			s.mu.Unlock()
 			running.Go(func() {
 				defer c.Close()
-				handle(&peer{TCPConn: c.(*net.TCPConn), t: t, in: bufio.NewReader(c), n: n})
+				handle(&peer{TCPConn: c.(*net.TCPConn), in: bufio.NewReader(c), n: n})
 			})
 		}
 	})
