@@ -1,0 +1,156 @@
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/gibbon-gateway/gibbon/controlplane/store"
+	"github.com/gibbon-gateway/gibbon/controlplane/store/sqlstore"
+	"github.com/gibbon-gateway/gibbon/internal/settings"
+	"github.com/gibbon-gateway/gibbon/internal/telemetry"
+	"github.com/gibbon-gateway/gibbon/schema"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// config is that of a control plane on free loopback ports over a store of its
+// own; settings come on top.
+func config(t *testing.T, set map[string]string) Config {
+	t.Helper()
+	prefix := t.TempDir()
+	flags := map[string]string{
+		"admin_listen": "127.0.0.1:0", "cluster_listen": "127.0.0.1:0", "status_listen": "127.0.0.1:0", "database": "sqlite",
+	}
+	for key, value := range set {
+		flags[key] = value
+	}
+	s, _, err := settings.Load(settings.Source{Command: "controlplane", Prefix: prefix, Flags: flags, SearchPaths: []string{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(prefix, "gibbon.db")
+	if _, err := sqlstore.NewSQLiteMigrator(path, sqlstore.MigratorOptions{}).Bootstrap(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	st, err := sqlstore.OpenSQLite(t.Context(), path, sqlstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	catalogue, err := schema.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := telemetry.NewLog(telemetry.Config{Output: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Config{Settings: s, Catalogue: catalogue, Store: st, NodeID: "e6e4a8a5-3f6c-4c5e-9c55-3d1c8ed4ab0a", Log: log}
+}
+
+func TestServes(t *testing.T) {
+	c, err := New(t.Context(), config(t, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	client := &http.Client{Transport: &http.Transport{}}
+	get := func(url string) string {
+		t.Helper()
+		r, err := client.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("%d %s", r.StatusCode, b)
+	}
+	status := c.http[1].addresses()[0]
+	if got := get(status + "/status/ready"); !strings.HasPrefix(got, `200 {"message":"ready"}`) {
+		t.Errorf("/status/ready: %s", got)
+	}
+	if got := get(status + "/nothing"); !strings.HasPrefix(got, `404 {"message":"Not found"}`) {
+		t.Errorf("/nothing: %s", got)
+	}
+
+	// Many writes, of which each but the last may be left out; the last one never.
+	var last store.Version
+	for i := range 20 {
+		body := strings.NewReader(fmt.Sprintf(`{"name":"s%d","host":"h"}`, i))
+		r, err := client.Post(c.Addresses()[0]+"/services", "application/json", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if r.StatusCode != http.StatusCreated {
+			t.Fatalf("POST /services: %d", r.StatusCode)
+		}
+	}
+	if last, err = c.committed(t.Context()); err != nil || last.Number != 20 {
+		t.Fatalf("version %d, %v; want 20", last.Number, err)
+	}
+	wait, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := c.publisher.WaitApplied(wait, last.Number); err != nil {
+		t.Fatalf("version %d was not published: %v", last.Number, err)
+	}
+	if got := get(status + "/status"); !strings.Contains(got, `"config_version":20`) {
+		t.Errorf("/status: %s", got)
+	}
+	if got := get(status + "/metrics"); !strings.Contains(got, "gibbon_config_version 20\n") {
+		t.Errorf("/metrics: no version 20 in\n%s", got)
+	}
+
+	client.CloseIdleConnections()
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// TestNewRefuses also shows that nothing stays open: goleak and the second try
+// on the same address would tell.
+func TestNewRefuses(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	at := taken.Addr().String()
+	for _, tt := range []struct {
+		name string
+		set  map[string]string
+		want []string
+	}{
+		{"an Admin API address in use", map[string]string{"admin_listen": at}, []string{"admin_listen", at}},
+		{"a status address in use", map[string]string{"status_listen": at}, []string{"status_listen", at}},
+		{"a cluster address in use", map[string]string{"cluster_listen": at}, []string{"cluster_listen", at}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := New(t.Context(), config(t, tt.set))
+			for _, want := range tt.want {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("error = %v, want one with %q", err, want)
+				}
+			}
+		})
+	}
+}
