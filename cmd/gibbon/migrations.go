@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -254,12 +255,7 @@ func (m *migrationsCLI) reset(ctx context.Context, db *sqlstore.Migrator) error 
 
 // confirm asks up to three times.
 func (m *migrationsCLI) confirm(question string) (bool, error) {
-	f, ok := m.in.(*os.File)
-	if ok {
-		info, err := f.Stat()
-		ok = err == nil && info.Mode()&os.ModeCharDevice != 0
-	}
-	if !ok {
+	if !isTerminal(m.in) {
 		return false, errors.New("not a tty: invoke 'reset' non-interactively with the --yes flag")
 	}
 	lines := bufio.NewScanner(m.in)
@@ -276,4 +272,19 @@ func (m *migrationsCLI) confirm(question string) (bool, error) {
 		}
 	}
 	return false, lines.Err()
+}
+
+// isTerminal tells whether somebody may sit at the other end: a character device
+// that is not the null device, which programs without a terminal are given.
+func isTerminal(in io.Reader) bool {
+	f, ok := in.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
 }
