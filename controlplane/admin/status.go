@@ -166,9 +166,12 @@ func (n *node) DataPlanes(ctx context.Context, in *adminpb.DataPlanesRequest) (*
 
 // row is the data plane in Kong's words, with Gibbon's own behind them.
 func (dp *DataPlane) row(now time.Time, purge time.Duration) object {
-	labels, expiry := any(nil), any(nil)
+	labels, expiry, refused := any(nil), any(nil), any(nil)
 	if len(dp.Labels) > 0 {
 		labels = dp.Labels
+	}
+	if dp.Message != "" {
+		refused = dp.Message
 	}
 	if !dp.CertificateExpiry.IsZero() {
 		expiry = object{{"expiry_timestamp", dp.CertificateExpiry.Unix()}}
@@ -188,7 +191,7 @@ func (dp *DataPlane) row(now time.Time, purge time.Duration) object {
 		{"ttl", int64(max(0, purge-now.Sub(dp.LastSeen)).Seconds())},
 		{"gibbon_version", dp.GibbonVersion},
 		{"connected", dp.Connected},
-		{"message", dp.Message},
+		{"config_error", refused},
 		{"config_epoch", dp.Epoch},
 		{"config_version", dp.Applied},
 		{"config_digest", dp.Hash},
