@@ -136,7 +136,7 @@ var File_gibbon_plugin_v1_ai_proxy_proto protoreflect.FileDescriptor
 
 const file_gibbon_plugin_v1_ai_proxy_proto_rawDesc = "" +
 	"\n" +
-	"\x1fgibbon/plugin/v1/ai_proxy.proto\x12\x10gibbon.plugin.v1\x1a gibbon/plugin/v1/ai_common.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\x9b\x1a\n" +
+	"\x1fgibbon/plugin/v1/ai_proxy.proto\x12\x10gibbon.plugin.v1\x1a gibbon/plugin/v1/ai_common.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xd4\x1a\n" +
 	"\aAiProxy\x12\xaa\x03\n" +
 	"\n" +
 	"route_type\x18\x01 \x01(\tB\x8a\x03\xca\xf3\x18\x85\x03\x10\x012\vllm/v1/chat2\x12llm/v1/completions2\x11llm/v1/embeddings2\x10llm/v1/responses2\x11llm/v1/assistants2\fllm/v1/files2\x0ellm/v1/batches2\x15audio/v1/audio/speech2\x1daudio/v1/audio/transcriptions2\x1baudio/v1/audio/translations2\x1bimage/v1/images/generations2\x15image/v1/images/edits2\x1bvideo/v1/videos/generations2\x14realtime/v1/realtime2\bpreserve\xaa\x02EThe kind of call that the route carries; `preserve` converts nothing.R\trouteType\x12c\n" +
@@ -148,7 +148,7 @@ const file_gibbon_plugin_v1_ai_proxy_proto_rawDesc = "" +
 	"\x11model_name_header\x18\a \x01(\bBD\xca\xf3\x18@\x1a\x04true\xaa\x027Name the model in the X-Kong-LLM-Model response header.H\x02R\x0fmodelNameHeader\x88\x01\x01\x12\x8c\x01\n" +
 	"\n" +
 	"llm_format\x18\b \x01(\tBh\xca\xf3\x18d\x1a\b\"openai\"2\x06openai2\abedrock2\x06gemini2\x06cohere2\vhuggingface2\tanthropic\xaa\x02\x1eThe format that callers speak.H\x03R\tllmFormat\x88\x01\x01\x12\xdb\x01\n" +
-	"\x0egenai_category\x18\t \x01(\tB\xae\x01\xca\xf3\x18\xa9\x01\x1a\x11\"text/generation\"2\x0ftext/generation2\x0ftext/embeddings2\x10image/generation2\faudio/speech2\x13audio/transcription2\x10video/generation\xaa\x02*The kind of traffic, for logs and metrics.H\x04R\rgenaiCategory\x88\x01\x01:\xad\r\xca\xf3\x18\x90\r\n" +
+	"\x0egenai_category\x18\t \x01(\tB\xae\x01\xca\xf3\x18\xa9\x01\x1a\x11\"text/generation\"2\x0ftext/generation2\x0ftext/embeddings2\x10image/generation2\faudio/speech2\x13audio/transcription2\x10video/generation\xaa\x02*The kind of traffic, for logs and metrics.H\x04R\rgenaiCategory\x88\x01\x01:\xe6\r\xca\xf3\x18\xd8\b\n" +
 	"'\"%\n" +
 	"\x10auth.header_name\n" +
 	"\x11auth.header_value\n" +
@@ -193,24 +193,16 @@ const file_gibbon_plugin_v1_ai_proxy_proto_rawDesc = "" +
 	"\n" +
 	"route_type\x12\x16\x1a\x14\"llm/v1/completions\"\n" +
 	" \n" +
-	"\x16logging.log_statistics\x12\x06\x1a\x04true\n" +
-	"\x89\x01\xa2\x01Nnative llm_format 'bedrock' can only be used with the 'bedrock' model.provider:6\n" +
-	"\n" +
-	"llm_format\x12\v\x1a\t\"bedrock\"\x1a\x0emodel.provider\"\v\x1a\t\"bedrock\"\n" +
-	"\x85\x01\xa2\x01Lnative llm_format 'gemini' can only be used with the 'gemini' model.provider:4\n" +
-	"\n" +
-	"llm_format\x12\n" +
-	"\x1a\b\"gemini\"\x1a\x0emodel.provider\"\n" +
-	"\x1a\b\"gemini\"\n" +
-	"\x85\x01\xa2\x01Lnative llm_format 'cohere' can only be used with the 'cohere' model.provider:4\n" +
-	"\n" +
-	"llm_format\x12\n" +
-	"\x1a\b\"cohere\"\x1a\x0emodel.provider\"\n" +
-	"\x1a\b\"cohere\"\n" +
-	"\x99\x01\xa2\x01Vnative llm_format 'huggingface' can only be used with the 'huggingface' model.provider:>\n" +
-	"\n" +
-	"llm_format\x12\x0f\x1a\r\"huggingface\"\x1a\x0emodel.provider\"\x0f\x1a\r\"huggingface\"\xda\xf3\x18\x14\n" +
-	"\bai-proxy\x12\x053.8.1\x18\x82\x06B\x15\n" +
+	"\x16logging.log_statistics\x12\x06\x1a\x04true\xda\xf3\x18\x84\x05\n" +
+	"\bai-proxy\x12\x053.8.1\x18\x82\x062\x97\x01\xa2\x01Nnative llm_format 'bedrock' can only be used with the 'bedrock' model.provider:D\n" +
+	"\x11config.llm_format\x12\v\x1a\t\"bedrock\"\x1a\x15config.model.provider\"\v\x1a\t\"bedrock\"2\x93\x01\xa2\x01Lnative llm_format 'gemini' can only be used with the 'gemini' model.provider:B\n" +
+	"\x11config.llm_format\x12\n" +
+	"\x1a\b\"gemini\"\x1a\x15config.model.provider\"\n" +
+	"\x1a\b\"gemini\"2\x93\x01\xa2\x01Lnative llm_format 'cohere' can only be used with the 'cohere' model.provider:B\n" +
+	"\x11config.llm_format\x12\n" +
+	"\x1a\b\"cohere\"\x1a\x15config.model.provider\"\n" +
+	"\x1a\b\"cohere\"2\xa7\x01\xa2\x01Vnative llm_format 'huggingface' can only be used with the 'huggingface' model.provider:L\n" +
+	"\x11config.llm_format\x12\x0f\x1a\r\"huggingface\"\x1a\x15config.model.provider\"\x0f\x1a\r\"huggingface\"B\x15\n" +
 	"\x13_response_streamingB\x18\n" +
 	"\x16_max_request_body_sizeB\x14\n" +
 	"\x12_model_name_headerB\r\n" +
