@@ -51,7 +51,7 @@ func readURLEncoded(body string) ([]argument, error) {
 // unescape decodes plus signs and triplets; what is no triplet stays, as any
 // other byte does.
 func unescape(text string) string {
-	if strings.IndexAny(text, "+%") < 0 {
+	if !strings.ContainsAny(text, "+%") {
 		return text
 	}
 	out := make([]byte, 0, len(text))

@@ -40,7 +40,7 @@ func isUUID(text string) bool {
 // fraction nor exponent, since clients decode them into integers. Whole
 // numbers beyond 2^53 and those out of range keep their text.
 func canonicalNumber(d Document) Document {
-	if strings.IndexAny(d.text, ".eE") < 0 {
+	if !strings.ContainsAny(d.text, ".eE") {
 		if d.text == "-0" {
 			return Number("0")
 		}

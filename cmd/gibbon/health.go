@@ -25,7 +25,7 @@ func (c *cli) healthCommand() *cobra.Command {
 			}
 			live := running(prefix)
 			if len(live) == 0 {
-				return fmt.Errorf("Gibbon is not running at %s", prefix) //nolint:staticcheck // Kong's text, with our name
+				return say("Gibbon is not running at %s", prefix)
 			}
 			for _, command := range slices.Sorted(maps.Keys(live)) {
 				fmt.Fprintf(c.out, "%s.......running\n", command)
@@ -52,7 +52,7 @@ taken up at once; other settings need a restart. Requests in progress are not to
 			}
 			live := running(prefix)
 			if len(live) == 0 {
-				return fmt.Errorf("Gibbon is not running at %s", prefix) //nolint:staticcheck // Kong's text, with our name
+				return say("Gibbon is not running at %s", prefix)
 			}
 			var all error
 			for command, pid := range live {

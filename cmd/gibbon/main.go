@@ -27,6 +27,12 @@ type exitError struct {
 
 func (e *exitError) Error() string { return e.message }
 
+// say is a failure in words of Kong's command line, which scripts look for. They
+// are sentences, unlike Go's error texts.
+func say(format string, args ...any) error {
+	return &exitError{code: 1, message: fmt.Sprintf(format, args...)}
+}
+
 // execute runs one command line and returns the exit code. Failures are told
 // the way Kong's command line does.
 func execute(args []string, in io.Reader, out, errOut io.Writer) int {

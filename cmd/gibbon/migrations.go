@@ -85,7 +85,7 @@ func (m *migrationsCLI) with(ctx context.Context, run func(context.Context, *sql
 	defer stop()
 	err = run(ctx, db)
 	if errors.Is(err, sqlstore.ErrLocked) {
-		return errors.New(lockLost)
+		return say("%s", lockLost)
 	}
 	return err
 }
@@ -135,9 +135,9 @@ func (m *migrationsCLI) up(ctx context.Context, db *sqlstore.Migrator) error {
 	case err != nil:
 		return err
 	case state.NeedsBootstrap:
-		return errors.New("Cannot run migrations: " + needsBootstrapping) //nolint:staticcheck // Kong's text
+		return say("Cannot run migrations: %s", needsBootstrapping)
 	case len(state.Pending) > 0:
-		return errors.New(pendingMigrations)
+		return say("%s", pendingMigrations)
 	case len(state.New) == 0:
 		m.say("Database is already up-to-date")
 		return nil
@@ -164,7 +164,7 @@ func (m *migrationsCLI) finish(ctx context.Context, db *sqlstore.Migrator) error
 	case err != nil:
 		return err
 	case state.NeedsBootstrap:
-		return errors.New("Cannot run migrations: " + needsBootstrapping) //nolint:staticcheck // Kong's text
+		return say("Cannot run migrations: %s", needsBootstrapping)
 	case len(state.Pending) == 0:
 		m.say("No pending migrations to finish")
 		return nil
@@ -256,7 +256,7 @@ func (m *migrationsCLI) reset(ctx context.Context, db *sqlstore.Migrator) error 
 // confirm asks up to three times.
 func (m *migrationsCLI) confirm(question string) (bool, error) {
 	if !isTerminal(m.in) {
-		return false, errors.New("not a tty: invoke 'reset' non-interactively with the --yes flag")
+		return false, say("not a tty: invoke 'reset' non-interactively with the --yes flag")
 	}
 	lines := bufio.NewScanner(m.in)
 	for range 3 {

@@ -96,13 +96,13 @@ func migrator(s *settings.Settings, timeout, lockTimeout time.Duration) (*sqlsto
 func storeError(err error) error {
 	switch {
 	case errors.Is(err, sqlstore.ErrNotBootstrapped):
-		return errors.New(needsBootstrapping)
+		return say("%s", needsBootstrapping)
 	case errors.Is(err, sqlstore.ErrNewMigrations):
-		return errors.New(newMigrations)
+		return say("%s", newMigrations)
 	case errors.Is(err, sqlstore.ErrPending):
-		return errors.New(pendingMigrations)
+		return say("%s", pendingMigrations)
 	case errors.Is(err, sqlstore.ErrLocked):
-		return errors.New(lockLost)
+		return say("%s", lockLost)
 	}
 	return err
 }

@@ -40,7 +40,7 @@ func (c *Certificates) TLS(suite string) *tls.Config {
 	case "modern":
 		cfg.MinVersion = tls.VersionTLS13
 	case "old":
-		cfg.MinVersion = tls.VersionTLS10 //nolint:gosec // what the operator asked for by this word
+		cfg.MinVersion = tls.VersionTLS10 // what the operator asked for by this word
 	}
 	return cfg
 }

@@ -98,6 +98,7 @@ func WritePair(certPath, keyPath string, certPEM, keyPEM []byte) error {
 	}
 	for _, path := range []string{certPath, keyPath} {
 		if _, err := os.Lstat(path); err == nil {
+			//lint:ignore ST1005 the text is Kong's
 			return fmt.Errorf("%s %w. Will not overwrite it.", path, ErrExists)
 		}
 	}
@@ -116,6 +117,7 @@ func WritePair(certPath, keyPath string, certPEM, keyPEM []byte) error {
 func writeNew(path string, data []byte, mode os.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if errors.Is(err, os.ErrExist) {
+		//lint:ignore ST1005 the text is Kong's
 		return fmt.Errorf("%s %w. Will not overwrite it.", path, ErrExists)
 	}
 	if err != nil {

@@ -29,7 +29,7 @@ func NodeID(prefix, chosen string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("make node id: %w", err)
 	}
-	defer os.Remove(tmp.Name()) //nolint:errcheck // a leftover holds nothing of worth
+	defer os.Remove(tmp.Name()) // a leftover holds nothing of worth
 	_, err = tmp.WriteString(uuid.NewString() + "\n")
 	err = errors.Join(err, tmp.Sync(), tmp.Close())
 	if err != nil {

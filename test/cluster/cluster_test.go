@@ -325,7 +325,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	}{
 		{"a certificate of another cluster", certificates(t).Client, "is not the shared one"},
 		{"no certificate", func(string) *tls.Config {
-			return &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13} //nolint:gosec // the stranger does not care
+			return &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13} // the stranger does not care
 		}, ""}, // the alert, or a broken pipe when the hello overtakes it
 		{"TLS 1.2", func(address string) *tls.Config {
 			c := certs.Client(address)
