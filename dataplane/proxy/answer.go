@@ -227,7 +227,7 @@ func (x *exchange) setAnswer(a *answer) {
 		header["Connection"] = []string{"close"}
 	}
 	r.Response = plugin.Response{Status: a.Status, Header: header}
-	if x.isGRPC() {
+	if x.isGRPC() && header["Grpc-Status"] == nil {
 		x.setGRPC(a)
 		return
 	}

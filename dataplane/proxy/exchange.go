@@ -43,6 +43,9 @@ type exchange struct {
 
 	websocket, trailers, trusted, debug bool
 	pathTarget                          string // the target's path as received
+	// bareMark says that the target ends in a question mark with nothing behind
+	// it, which the service gets to see too.
+	bareMark bool
 
 	// The try that was answered. Its context ends with the exchange.
 	tryContext context.Context
@@ -53,7 +56,8 @@ type exchange struct {
 	length int64         // of body; -1: unknown
 	// unfiltered says that filters must not run (any more).
 	unfiltered bool
-	buf        []byte // for pieces of body; kept from request to request
+	buf        []byte    // for pieces of body; kept from request to request
+	renewed    time.Time // when the client last got new time to take what is written
 
 	// Of the list of active requests, guarded by its lock.
 	prev, next  *exchange
@@ -210,6 +214,7 @@ func (x *exchange) find() *answer {
 		return page(http.StatusBadRequest)
 	}
 	x.pathTarget = path
+	x.bareMark = query == "" && strings.HasSuffix(r.Target, "?")
 	r.Query = query
 	r.Path = uri.Normalize(path)
 	if hops(r.Header["Via"]) >= maxHops {
@@ -266,6 +271,11 @@ func (x *exchange) match() *answer {
 	}
 	if route.HTTPS && r.ForwardedScheme != "https" {
 		return x.toHTTPS()
+	}
+	if route.GRPC {
+		if a := x.checkGRPC(); a != nil {
+			return a
+		}
 	}
 	x.service = x.rt.Carrier()
 	if service := route.Service; service != nil {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -513,6 +514,60 @@ func TestClientTakesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-gone
+}
+
+// A client that takes a large answer slowly gets all of it, as long as it takes
+// some: the time is for each piece, not for the whole.
+func TestClientTakesSlowly(t *testing.T) {
+	const size, stall = 16 << 20, 400 * time.Millisecond
+	for _, held := range []bool{false, true} {
+		up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", strconv.Itoa(size))
+			w.Write(make([]byte, size))
+		}))
+		config := one(t, up.URL)
+		config.Plugins = []*entitypb.Plugin{everywhere("p1", "key-auth")}
+		hold := accessFunc(func(r *plugin.Request) error {
+			if held {
+				r.HoldResponse(0)
+			}
+			return nil
+		})
+		g := start(t, config, []plugin.Plugin{testPlugin("key-auth", hold)}, func(o *proxy.Options) { o.WriteStall = stall })
+		conn, err := net.Dial("tcp", g.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A small window, so that what the client does not take is not taken for it.
+		if err := conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		var got int64
+		pace := time.NewTicker(stall / 20)
+		for ; ; <-pace.C {
+			n, err := io.CopyN(io.Discard, conn, size/40)
+			got += n
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatalf("held %v: after %d bytes: %v", held, got, err)
+			}
+		}
+		pace.Stop()
+		if got < size {
+			t.Errorf("held %v: %d bytes came, want %d at least", held, got, size)
+		}
+		if took := time.Since(began); took < stall {
+			t.Errorf("held %v: it took %v, too little to tell anything", held, took)
+		}
+		conn.Close()
+		up.Close()
+	}
 }
 
 // A body that does not come is not waited for without end.

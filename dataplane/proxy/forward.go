@@ -37,7 +37,8 @@ func (x *exchange) forward() *answer {
 		return fail(http.StatusServiceUnavailable, "no Service found with those values")
 	}
 	if x.route.GRPC {
-		return x.refuseGRPC()
+		// This data plane cannot carry gRPC yet.
+		return fail(http.StatusNotImplemented, "")
 	}
 	if x.route.Route.GetRequestBuffering() && !r.Rewindable() {
 		if _, err := r.Body(holdBody); err != nil && !errors.Is(err, plugin.ErrBodyTooLarge) {
@@ -55,7 +56,7 @@ func (x *exchange) forward() *answer {
 	out := upstream.Request{
 		Method: r.Method, Scheme: u.Scheme, Host: hostHeader(u), Target: u.Path, Header: r.Header,
 	}
-	if u.Query != "" {
+	if u.Query != "" || x.bareMark && !u.Foreign {
 		out.Target += "?" + u.Query
 	}
 	out.ServerName = strings.Trim(hostName(out.Host), "[]")
@@ -67,9 +68,8 @@ func (x *exchange) forward() *answer {
 	return x.try(client, &out)
 }
 
-// refuseGRPC answers on a route that takes gRPC, which this data plane cannot
-// carry yet.
-func (x *exchange) refuseGRPC() *answer {
+// checkGRPC answers what is no gRPC on a route that takes nothing else.
+func (x *exchange) checkGRPC() *answer {
 	switch {
 	case !x.isGRPC():
 		return fail(http.StatusUnsupportedMediaType, "Non-gRPC request matched gRPC route")
@@ -77,8 +77,14 @@ func (x *exchange) refuseGRPC() *answer {
 		a := fail(http.StatusUpgradeRequired, "Please use HTTP2 protocol")
 		a.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"HTTP/2"}}
 		return a
+	case x.route.GRPCS && x.req.ForwardedScheme != "https":
+		// Kong says so with status 200 and gRPC's code for a cancelled call.
+		return &answer{Reject: plugin.Reject{
+			Status: http.StatusOK, Body: []byte{}, ContentType: "application/grpc",
+			Header: http.Header{"Grpc-Status": {"1"}, "Grpc-Message": {"gRPC request matched gRPCs route"}},
+		}}
 	}
-	return fail(http.StatusNotImplemented, "")
+	return nil
 }
 
 // finishHeaders adds what is about the connection to the upstream.

@@ -124,7 +124,7 @@ func (x *exchange) send() (broken bool) {
 		r.Record.Aborted = true
 		return true
 	}
-	return x.ended()
+	return false
 }
 
 // sendStream passes the upstream's body on as it comes.
@@ -132,7 +132,7 @@ func (x *exchange) sendStream() (broken bool) {
 	r := &x.req
 	if x.noBody() {
 		x.sendHead()
-		return x.ended()
+		return false
 	}
 	// A body of known length that nobody waits for piece by piece leaves when the
 	// server's buffer is full; all else leaves as soon as it is there.
@@ -165,7 +165,7 @@ func (x *exchange) sendStream() (broken bool) {
 			return x.abort()
 		}
 		if last {
-			return x.ended()
+			return false
 		}
 		if flush && len(piece) > 0 {
 			if err := x.flush(); err != nil {
@@ -213,14 +213,6 @@ func (x *exchange) lost(err error) (broken bool) {
 	x.req.Record.Aborted = true
 	x.p.o.Log.Debug("a client left", "request_id", x.req.ID, "error", err)
 	return true
-}
-
-// ended finishes an answer that is whole.
-func (x *exchange) ended() (broken bool) {
-	if err := x.rc.SetWriteDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return x.lost(err)
-	}
-	return false
 }
 
 // sendHead writes status and headers.
@@ -301,13 +293,24 @@ func (x *exchange) addDebug(h http.Header) {
 	}
 }
 
+// writeSize is how much the client must take in the time that it has for one
+// write, in bytes.
+const writeSize = 64 << 10
+
 func ms(from, to time.Time) string {
 	return strconv.FormatInt(max(0, to.Sub(from).Milliseconds()), 10)
 }
 
-// deadline gives the client time to take what is written next.
+// deadline gives the client time to take what is written next. It stays when the
+// answer is complete, since the server still has the last of it in a buffer; the
+// server takes it off when that is written.
 func (x *exchange) deadline() error {
-	err := x.rc.SetWriteDeadline(now().Add(x.p.o.WriteStall))
+	at := now()
+	if at.Sub(x.renewed) < x.p.o.WriteStall/8 {
+		return nil // there is time enough, and setting a deadline costs some
+	}
+	x.renewed = at
+	err := x.rc.SetWriteDeadline(at.Add(x.p.o.WriteStall))
 	if errors.Is(err, http.ErrNotSupported) {
 		return nil
 	}
@@ -315,12 +318,19 @@ func (x *exchange) deadline() error {
 }
 
 func (x *exchange) write(piece []byte) error {
-	if len(piece) == 0 {
-		return nil
+	for len(piece) > 0 {
+		// A client that takes a large answer slowly makes progress all the same.
+		if err := x.deadline(); err != nil {
+			return err
+		}
+		n, err := x.w.Write(piece[:min(len(piece), writeSize)])
+		x.req.Record.BytesOut += int64(n)
+		if err != nil {
+			return err
+		}
+		piece = piece[n:]
 	}
-	n, err := x.w.Write(piece)
-	x.req.Record.BytesOut += int64(n)
-	return err
+	return nil
 }
 
 // flush sends what is written and gives the client new time.

@@ -1,9 +1,6 @@
 package router
 
 import (
-	"encoding/json"
-	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,146 +9,51 @@ import (
 
 	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
 
+	"github.com/gibbon-gateway/gibbon/dataplane/router/routertest"
 	"github.com/gibbon-gateway/gibbon/internal/uri"
 )
 
-// caseFile is testdata/router-cases.json; its member format says what each
-// field means.
-type caseFile struct {
-	RouteSets map[string][]caseRoute `json:"route_sets"`
-	Cases     []struct {
-		Name    string
-		Routes  string
-		Unsure  bool
-		Request struct {
-			Method     string
-			Scheme     string
-			Host       string
-			Target     string
-			ListenPort int `json:"listen_port"`
-			SNI        string
-			Headers    map[string]any
-		}
-		Expect      caseAnswer
-		Original    *caseAnswer
-		Traditional *caseAnswer
-	}
-}
-
-type caseRoute struct {
-	Name           string
-	Protocols      []string
-	Methods        []string
-	Hosts          []string
-	Paths          []string
-	Snis           []string
-	Headers        map[string][]string
-	StripPath      *bool `json:"strip_path"`
-	RegexPriority  int64 `json:"regex_priority"`
-	RedirectStatus int32 `json:"https_redirect_status_code"`
-	Service        *struct {
-		Protocol string
-		Host     string
-		Port     int32
-		Path     *string
-	}
-}
-
-type caseAnswer struct {
-	Route           *string
-	Status          int
-	UpstreamPath    *string `json:"upstream_path"`
-	ForwardedPrefix *string `json:"forwarded_prefix"`
-	Captures        map[string]string
-}
-
-func readCases(t testing.TB) caseFile {
-	t.Helper()
-	b, err := os.ReadFile("../../testdata/router-cases.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var f caseFile
-	if err := json.Unmarshal(b, &f); err != nil {
-		t.Fatal(err)
-	}
-	if len(f.Cases) < 100 {
-		t.Fatalf("%d cases, there were more than 100", len(f.Cases))
-	}
-	return f
-}
-
-// entities makes the entities of a route set, the nth route created at 1000+n.
-func entities(set []caseRoute) ([]*entitypb.Route, map[string]*entitypb.Service) {
-	var routes []*entitypb.Route
-	services := map[string]*entitypb.Service{}
-	for i, c := range set {
-		r := &entitypb.Route{
-			Id: "r" + strconv.Itoa(i), Name: &c.Name, CreatedAt: int64(1000 + i),
-			Protocols: c.Protocols, Methods: c.Methods, Hosts: c.Hosts, Paths: c.Paths, Snis: c.Snis,
-			StripPath: c.StripPath == nil || *c.StripPath, RegexPriority: &c.RegexPriority,
-			HttpsRedirectStatusCode: c.RedirectStatus,
-		}
-		for name, values := range c.Headers {
-			if r.Headers == nil {
-				r.Headers = map[string]*entitypb.Values{}
-			}
-			r.Headers[name] = &entitypb.Values{Values: values}
-		}
-		if c.Service != nil {
-			id := "s" + strconv.Itoa(i)
-			services[id] = &entitypb.Service{
-				Id: id, Protocol: c.Service.Protocol, Host: c.Service.Host, Port: c.Service.Port, Path: c.Service.Path, Enabled: true,
-			}
-			r.Service = &entitypb.Reference{Id: id}
-		}
-		routes = append(routes, r)
+// entities makes the entities of a route set, the services by id.
+func entities(set []routertest.Route) ([]*entitypb.Route, map[string]*entitypb.Service) {
+	routes, list := routertest.Entities(set)
+	services := make(map[string]*entitypb.Service, len(list))
+	for _, s := range list {
+		services[s.Id] = s
 	}
 	return routes, services
 }
 
 func TestCases(t *testing.T) {
-	f := readCases(t)
+	f := routertest.Read(t, "../..")
 	for _, mode := range []struct {
 		name    string
 		options Options
-		differs func(expect caseAnswer, original, traditional *caseAnswer) *caseAnswer
+		differs func(expect routertest.Answer, original, traditional *routertest.Answer) *routertest.Answer
 	}{
-		{"strict", Options{}, func(_ caseAnswer, _, _ *caseAnswer) *caseAnswer { return nil }},
-		{"original", Options{Calculation: Original}, func(_ caseAnswer, o, _ *caseAnswer) *caseAnswer { return o }},
-		{"traditional", Options{Flavor: Traditional}, func(_ caseAnswer, _, tr *caseAnswer) *caseAnswer { return tr }},
+		{"strict", Options{}, func(_ routertest.Answer, _, _ *routertest.Answer) *routertest.Answer { return nil }},
+		{"original", Options{Calculation: Original}, func(_ routertest.Answer, o, _ *routertest.Answer) *routertest.Answer { return o }},
+		{"traditional", Options{Flavor: Traditional}, func(_ routertest.Answer, _, tr *routertest.Answer) *routertest.Answer { return tr }},
 	} {
 		for _, c := range f.Cases {
 			t.Run(mode.name+"/"+c.Name, func(t *testing.T) {
 				want := c.Expect
 				if other := mode.differs(c.Expect, c.Original, c.Traditional); other != nil {
-					want = caseAnswer{Route: other.Route, UpstreamPath: other.UpstreamPath, ForwardedPrefix: other.ForwardedPrefix}
+					want = routertest.Answer{Route: other.Route, UpstreamPath: other.UpstreamPath, ForwardedPrefix: other.ForwardedPrefix}
 				}
 				if c.Name == "host case is not folded" {
 					// Kong does not fold; this package does, as RFC 9110 says.
-					want = caseAnswer{Route: new("host")}
+					want = routertest.Answer{Route: new("host")}
 				}
 				routes, services := entities(f.RouteSets[c.Routes])
 				r, err := New(routes, services, mode.options)
 				if err != nil {
 					t.Fatal(err)
 				}
-				header := http.Header{}
-				for name, v := range c.Request.Headers {
-					switch v := v.(type) {
-					case string:
-						header.Add(name, v)
-					case []any:
-						for _, e := range v {
-							header.Add(name, e.(string))
-						}
-					}
-				}
 				target, query, _ := strings.Cut(c.Request.Target, "?")
 				path := uri.Normalize(target)
 				m, ok := r.Match(&Request{
 					Method: c.Request.Method, Scheme: c.Request.Scheme, Host: c.Request.Host, Port: c.Request.ListenPort,
-					Path: path, SNI: c.Request.SNI, Header: header,
+					Path: path, SNI: c.Request.SNI, Header: c.Header(),
 				})
 				var got *string
 				if ok {

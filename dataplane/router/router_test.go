@@ -12,6 +12,7 @@ import (
 
 	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
 
+	"github.com/gibbon-gateway/gibbon/dataplane/router/routertest"
 	"github.com/gibbon-gateway/gibbon/internal/uri"
 )
 
@@ -182,7 +183,7 @@ func TestUpstreamPath(t *testing.T) {
 
 // FuzzRouteMatch compares the buckets with a walk over all candidates in order.
 func FuzzRouteMatch(f *testing.F) {
-	cases := readCases(f)
+	cases := routertest.Read(f, "../..")
 	for _, c := range cases.Cases {
 		f.Add(c.Request.Method, c.Request.Scheme, c.Request.Host, c.Request.Target, c.Request.SNI)
 	}

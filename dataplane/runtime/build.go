@@ -47,6 +47,9 @@ type UpstreamOptions struct {
 	// for how long. Zero: 512 and 60 seconds; a negative PoolSize keeps none.
 	PoolSize int
 	IdleTime time.Duration
+	// MaxRequests is how many requests one connection carries, HeadSize how many
+	// bytes the head of an answer may have. Zero: any number, 64 KiB.
+	MaxRequests, HeadSize int
 	// Verify is whether certificates are verified where a service does not say;
 	// Roots is what they are verified against, nil the system's.
 	Verify bool
@@ -223,10 +226,15 @@ func (b *builder) readRoutes(services map[string]*Service, chains *index) {
 			Service: services[service],
 			JSON:    render(r),
 			Chain:   chain,
-			HTTPS:   slices.Contains(r.GetProtocols(), "https") && !slices.Contains(r.GetProtocols(), "http"),
-			GRPC:    slices.Contains(r.GetProtocols(), "grpc") || slices.Contains(r.GetProtocols(), "grpcs"),
+			HTTPS:   takes(r, "https") && !takes(r, "http"),
+			GRPC:    takes(r, "grpc") || takes(r, "grpcs"),
+			GRPCS:   takes(r, "grpcs") && !takes(r, "grpc"),
 		}
 	}
+}
+
+func takes(r *entitypb.Route, protocol string) bool {
+	return slices.Contains(r.GetProtocols(), protocol)
 }
 
 // keep holds a resource of the gateway itself.

@@ -49,8 +49,9 @@ type Route struct {
 	JSON []byte
 	// Chain is the plugins that run on the route.
 	Chain *Chain
-	// HTTPS says that the route takes https only, and GRPC that it takes gRPC.
-	HTTPS, GRPC bool
+	// HTTPS says that the route takes https only, GRPC that it takes gRPC, and
+	// GRPCS that it takes that over TLS only.
+	HTTPS, GRPC, GRPCS bool
 }
 
 // Service is a service with the way to its upstream.
