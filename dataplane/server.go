@@ -33,33 +33,34 @@ const closeTime = 5 * time.Second
 
 func (d *DataPlane) openProxy(ctx context.Context) error {
 	s := d.cfg.Settings
-	limits := listener.Limits{HeadBytes: int(s.RequestHeadSize), Lines: s.RequestHeadLines}
 	server := &server{
 		name: "default",
 		gate: listener.NewGate(s.ConnectionsMax, s.ConnectionsPerClient),
 		http: listener.Server(listener.Config{
-			Handler: d.proxy, Refuse: d.proxy.Refuse, Limits: limits, Log: d.cfg.Log.Logger,
+			Handler: d.proxy, Refuse: d.proxy.Refuse, Limits: s.HeadLimits(), Streams: s.HTTP2Streams,
+			// Kong's 0 also lets the first request pass.
+			Requests: max(s.KeepaliveRequests, 1), Log: d.cfg.Log.Logger,
 		}),
 		files: func(s *settings.Settings) (certs, keys []settings.Material) { return s.SSLCert, s.SSLCertKey },
 	}
 	d.servers = append(d.servers, server)
-	return server.open(ctx, d.cfg, "proxy_listen", s.ProxyListen, limits)
+	return server.open(ctx, d.cfg, "proxy_listen", s.ProxyListen)
 }
 
 func (d *DataPlane) openStatus(ctx context.Context) error {
 	s := d.cfg.Settings
 	server := &server{
 		name: "status",
-		http: listener.Server(listener.Config{Handler: d.statusHandler(), Log: d.cfg.Log.Logger}),
+		http: listener.Server(listener.Config{Handler: d.statusHandler(), Limits: s.HeadLimits(), Log: d.cfg.Log.Logger}),
 		files: func(s *settings.Settings) (certs, keys []settings.Material) {
 			return s.StatusSSLCert, s.StatusSSLCertKey
 		},
 	}
 	d.servers = append(d.servers, server)
-	return server.open(ctx, d.cfg, "status_listen", s.StatusListen, listener.Limits{})
+	return server.open(ctx, d.cfg, "status_listen", s.StatusListen)
 }
 
-func (s *server) open(ctx context.Context, cfg Config, key string, at settings.Listeners, limits listener.Limits) error {
+func (s *server) open(ctx context.Context, cfg Config, key string, at settings.Listeners) error {
 	next := s.http.ConnContext
 	s.http.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		s.accepted.Add(1)
@@ -69,7 +70,7 @@ func (s *server) open(ctx context.Context, cfg Config, key string, at settings.L
 	if err := s.load(cfg.Settings); err != nil {
 		return fmt.Errorf("%s: %w", key, err)
 	}
-	options := listener.Options{Limits: limits, Gate: s.gate, Log: cfg.Log.Logger}
+	options := listener.Options{Limits: cfg.Settings.HeadLimits(), Gate: s.gate, Log: cfg.Log.Logger}
 	if s.tls {
 		options.TLS = s.certificates.TLS(cfg.Settings.SSLCipherSuite)
 	}

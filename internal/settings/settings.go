@@ -12,6 +12,8 @@ import (
 	"net/netip"
 	"path/filepath"
 	"time"
+
+	"github.com/gibbon-gateway/gibbon/internal/listener"
 )
 
 // Settings are the checked values of one process. They are made by [Load] and
@@ -151,6 +153,11 @@ func (s *Settings) AdminGUIURLs() []string { return splitList(s.AdminGUIURL) }
 
 // AdminExposed reports whether other machines can reach the Admin API.
 func (s *Settings) AdminExposed() bool { return !s.AdminListen.Loopback() }
+
+// HeadLimits are the bounds of a request's head, which hold on every port.
+func (s *Settings) HeadLimits() listener.Limits {
+	return listener.Limits{HeadBytes: int(s.RequestHeadSize), Lines: s.RequestHeadLines, Time: s.RequestHeadTimeout}
+}
 
 // Secret is text that must not be shown. Every way of printing it gives six
 // asterisks; only Reveal gives the text.
