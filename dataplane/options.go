@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -47,10 +48,14 @@ func buildOptions(cfg Config, all []plugin.Plugin, keeper *runtime.Keeper, calls
 		HTTP: calls,
 		Upstream: runtime.UpstreamOptions{
 			PoolSize: s.UpstreamPoolSize, IdleTime: s.UpstreamIdleTimeout, Roots: roots,
+			MaxRequests: s.UpstreamMaxRequests, HeadSize: int(s.UpstreamHeadSize),
 		},
 	}
 	if o.Upstream.PoolSize == 0 {
 		o.Upstream.PoolSize = -1 // Kong's 0 turns the pool off
+	}
+	if o.Upstream.IdleTime == 0 {
+		o.Upstream.IdleTime = math.MaxInt64 // Kong's 0 keeps connections for ever
 	}
 	if s.ClientSSL {
 		pair, err := pki.LoadPair(string(s.ClientSSLCert), string(s.ClientSSLCertKey))

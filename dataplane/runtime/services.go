@@ -107,7 +107,7 @@ func (b *builder) client(i identity, certificate *tls.Certificate) (upstream.Cli
 	return keep(b, "upstream", fmt.Sprintf("%+v", i), func() (Pool, error) {
 		config := &tls.Config{
 			MinVersion:         tls.VersionTLS12,
-			InsecureSkipVerify: !i.verify, //nolint:gosec // Kong's default; services and the node turn it on
+			InsecureSkipVerify: !i.verify, // Kong's default; services and the node turn it on
 			RootCAs:            b.Upstream.Roots,
 		}
 		if certificate != nil {
@@ -117,6 +117,7 @@ func (b *builder) client(i identity, certificate *tls.Certificate) (upstream.Cli
 			Connect: i.connect, Write: i.write,
 			TLS: config, VerifyDepth: i.depth,
 			PoolSize: b.Upstream.PoolSize, IdleTime: b.Upstream.IdleTime,
+			MaxRequests: b.Upstream.MaxRequests, HeadSize: b.Upstream.HeadSize,
 		}
 		if b.Upstream.Open != nil {
 			return b.Upstream.Open(settings), nil

@@ -27,6 +27,7 @@ type conn struct {
 	net   net.Conn
 	probe probe
 	write time.Duration // bounds one write; 0: no bound
+	head  int           // bounds the head of an answer, in bytes
 
 	buf  []byte
 	r, w int // what was read and not yet used is buf[r:w]
@@ -38,12 +39,13 @@ type conn struct {
 	sent     int64         // bytes of the request that were written
 	answered bool          // a byte of the answer has come
 
-	since time.Time             // when it became idle
-	cause atomic.Pointer[error] // why it was aborted
+	served int                   // how many calls there were
+	since  time.Time             // when it became idle
+	cause  atomic.Pointer[error] // why it was aborted
 }
 
-func newConn(plain net.Conn, write time.Duration) (*conn, error) {
-	c := &conn{net: plain, write: write, buf: make([]byte, readBuffer)}
+func newConn(plain net.Conn, config Config) (*conn, error) {
+	c := &conn{net: plain, write: config.Write, head: config.HeadSize, buf: make([]byte, readBuffer)}
 	if s, ok := plain.(syscall.Conn); ok {
 		if err := c.probe.init(s); err != nil {
 			return nil, err
@@ -55,6 +57,7 @@ func newConn(plain net.Conn, write time.Duration) (*conn, error) {
 // begin readies the connection for a call.
 func (c *conn) begin(read time.Duration) {
 	c.read, c.sent, c.answered = read, 0, false
+	c.served++
 }
 
 // atRest says that the other side has sent no more than was asked for.
@@ -159,7 +162,7 @@ func (c *conn) readHead(method string) (head, framing, error) {
 	if err := c.arm(); err != nil {
 		return head{}, framing{}, err
 	}
-	budget := maxHead
+	budget := c.head
 	for range maxInformational + 1 {
 		block, err := c.headBlock(budget)
 		if err != nil {

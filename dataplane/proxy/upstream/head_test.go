@@ -15,7 +15,7 @@ import (
 // kept says whether the connection would serve again.
 func readAnswer(method string, text []byte, size int) (status int, header http.Header, length int64, data []byte, kept bool, err error) {
 	w := &wire{in: pieces(text, size), room: -1}
-	c, err := newConn(w, 0)
+	c, err := newConn(w, Config{}.orDefault())
 	if err != nil {
 		return 0, nil, 0, nil, false, err
 	}
@@ -226,7 +226,7 @@ func TestChunksDoNotWait(t *testing.T) {
 		[]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
 		[]byte("3\r\none\r\n3\r\ntwo\r\n5\r\nthr"), []byte("ee\r\n0\r"), []byte("\n\r\n"),
 	}}
-	c, err := newConn(w, 0)
+	c, err := newConn(w, Config{}.orDefault())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 type idlePool struct {
 	size int           // for one address; negative: none is kept
 	keep time.Duration // how long one is kept
+	most int           // requests of one connection; 0: any number
 
 	mu     sync.Mutex
 	stacks map[netip.AddrPort]*stack
@@ -64,7 +65,7 @@ func (p *idlePool) push(address netip.AddrPort, c *conn) bool {
 	defer p.mu.Unlock()
 	s := p.stacks[address]
 	switch {
-	case p.closed || p.size < 0:
+	case p.closed || p.size < 0 || p.most > 0 && c.served >= p.most:
 		return false
 	case s == nil:
 		if p.stacks == nil {

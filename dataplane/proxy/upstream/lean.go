@@ -24,7 +24,7 @@ import (
 // An answer is refused when it can be read in two ways or is no HTTP/1.0 or 1.1:
 // both lengths, lengths that differ, a transfer encoding other than one chunked,
 // folded lines, a space before the colon, control bytes, bad chunks, heads of
-// more than 64 KiB, an unasked change of protocol. Trailers are checked and
+// more than HeadSize, an unasked change of protocol. Trailers are checked and
 // dropped.
 //
 // The whole request is written before the answer is read. A server that answers
@@ -42,14 +42,9 @@ const lateReply = time.Second
 // NewLean makes a client that dials by itself. It has no use for the TLS part of
 // the configuration.
 func NewLean(c Config) *Lean {
-	if c.IdleTime == 0 {
-		c.IdleTime = defaultIdleTime
-	}
-	if c.PoolSize == 0 {
-		c.PoolSize = defaultPoolSize
-	}
+	c = c.orDefault()
 	l := &Lean{dialer: dialer{config: c}}
-	l.idle.size, l.idle.keep = c.PoolSize, c.IdleTime
+	l.idle.size, l.idle.keep, l.idle.most = c.PoolSize, c.IdleTime, c.MaxRequests
 	return l
 }
 
@@ -109,7 +104,7 @@ func (l *Lean) dial(ctx context.Context, address netip.AddrPort) (*conn, error) 
 	if err != nil {
 		return nil, connectError(ctx, address.String(), err)
 	}
-	c, err := newConn(plain, l.dialer.config.Write)
+	c, err := newConn(plain, l.dialer.config)
 	if err != nil {
 		_ = plain.Close()
 		return nil, &ConnectError{Address: address.String(), Err: err}

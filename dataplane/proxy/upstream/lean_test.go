@@ -203,7 +203,7 @@ func TestEarlyAnswer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := &wire{in: [][]byte{[]byte(tt.in)}, room: tt.room, outErr: broken}
 			l := newLean(t, Config{PoolSize: 1})
-			c, err := newConn(w, 0)
+			c, err := newConn(w, Config{}.orDefault())
 			if err != nil {
 				t.Fatal(err)
 			}

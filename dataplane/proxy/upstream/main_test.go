@@ -187,7 +187,7 @@ func pieces(text []byte, n int) [][]byte {
 // plug gives a client a connection as if it had been used before.
 func plug(t *testing.T, l *Lean, address netip.AddrPort, n net.Conn) {
 	t.Helper()
-	c, err := newConn(n, l.dialer.config.Write)
+	c, err := newConn(n, l.dialer.config)
 	if err != nil {
 		t.Fatal(err)
 	}

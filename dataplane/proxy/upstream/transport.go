@@ -1,10 +1,12 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -12,6 +14,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,18 +34,30 @@ type Config struct {
 	// Zero: 60 seconds, 512 connections. A negative PoolSize keeps none.
 	IdleTime time.Duration
 	PoolSize int
+	// MaxRequests is how many requests one connection carries. 0: any number.
+	MaxRequests int
+	// HeadSize bounds the head of an answer, in bytes. 0: 64 KiB.
+	HeadSize int
+}
+
+func (c Config) orDefault() Config {
+	c.IdleTime = cmp.Or(c.IdleTime, defaultIdleTime)
+	c.PoolSize = cmp.Or(c.PoolSize, defaultPoolSize)
+	c.HeadSize = cmp.Or(c.HeadSize, maxHead)
+	return c
 }
 
 // Transport is a Client on net/http's Transport. It speaks HTTP/1.1 and keeps
 // its connections. Close it when its last user is gone.
 type Transport struct {
-	http *http.Transport
+	http        *http.Transport
+	maxRequests int64 // of one connection; 0: any number
 }
 
 const (
 	defaultIdleTime = 60 * time.Second
 	defaultPoolSize = 512
-	// maxHead bounds the head of an answer, in bytes.
+	// maxHead bounds the head of an answer, in bytes, unless configured.
 	maxHead    = 64 << 10
 	bufferSize = 8 << 10
 	// sessions is how many TLS sessions are kept for resumption.
@@ -51,12 +66,7 @@ const (
 
 // NewTransport makes a client that dials by itself.
 func NewTransport(c Config) *Transport {
-	if c.IdleTime == 0 {
-		c.IdleTime = defaultIdleTime
-	}
-	if c.PoolSize == 0 {
-		c.PoolSize = defaultPoolSize
-	}
+	c = c.orDefault()
 	if c.TLS == nil {
 		c.TLS = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // Kong's default; services turn verification on
 	}
@@ -75,7 +85,7 @@ func NewTransport(c Config) *Transport {
 		MaxIdleConns:           0,
 		MaxIdleConnsPerHost:    c.PoolSize,
 		IdleConnTimeout:        c.IdleTime,
-		MaxResponseHeaderBytes: maxHead,
+		MaxResponseHeaderBytes: int64(c.HeadSize),
 		WriteBufferSize:        bufferSize,
 		ReadBufferSize:         bufferSize,
 		DisableKeepAlives:      c.PoolSize < 0,
@@ -83,7 +93,7 @@ func NewTransport(c Config) *Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	t.Protocols = protocols
-	return &Transport{http: t}
+	return &Transport{http: t, maxRequests: int64(c.MaxRequests)}
 }
 
 // Close closes the idle connections. Those in use close with their request.
@@ -108,20 +118,40 @@ func (t *Transport) Do(ctx context.Context, r *Request) (*Response, error) {
 	if r.Body == nil {
 		out.ContentLength = 0
 	}
-	if r.Sent != nil {
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-			WroteRequest: func(info httptrace.WroteRequestInfo) {
+	if r.Sent != nil || t.maxRequests > 0 {
+		trace := new(httptrace.ClientTrace)
+		if r.Sent != nil {
+			trace.WroteRequest = func(info httptrace.WroteRequestInfo) {
 				if info.Err == nil {
 					r.Sent()
 				}
-			},
-		})
+			}
+		}
+		if t.maxRequests > 0 {
+			out.Header = make(http.Header, len(r.Header)+1) // count may change it
+			maps.Copy(out.Header, r.Header)
+			trace.GotConn = func(info httptrace.GotConnInfo) { t.count(info.Conn, out.Header) }
+		}
+		ctx = httptrace.WithClientTrace(ctx, trace)
 	}
 	in, err := t.http.RoundTrip(out.WithContext(ctx))
 	if err != nil {
 		return nil, err
 	}
 	return &Response{Status: in.StatusCode, Header: in.Header, Body: in.Body, Length: in.ContentLength}, nil
+}
+
+// count counts a request of a connection, before anything of it is written. The
+// last one asks the server to close, which net/http has no other way to be told
+// at this time.
+func (t *Transport) count(c net.Conn, h http.Header) {
+	if secure, ok := c.(*tls.Conn); ok {
+		c = secure.NetConn()
+	}
+	g, ok := c.(*guarded)
+	if ok && g.served.Add(1) >= t.maxRequests && len(h["Upgrade"]) == 0 {
+		h["Connection"] = []string{"close"}
+	}
 }
 
 // target makes a URL whose request line is exactly r.Target. An opaque URL is
@@ -220,9 +250,6 @@ func (d *dialer) dialTLS(ctx context.Context, network, address string) (net.Conn
 }
 
 func (d *dialer) guard(conn net.Conn) net.Conn {
-	if d.config.Write <= 0 {
-		return conn
-	}
 	return &guarded{Conn: conn, write: d.config.Write}
 }
 
@@ -232,13 +259,18 @@ func connectError(ctx context.Context, address string, err error) error {
 	return &ConnectError{Address: address, Timeout: timeout, Err: err}
 }
 
-// guarded bounds each write to a connection.
+// guarded bounds each write to a connection, and knows how many requests it has
+// carried.
 type guarded struct {
 	net.Conn
-	write time.Duration
+	write  time.Duration // 0: no bound
+	served atomic.Int64
 }
 
 func (g *guarded) Write(p []byte) (int, error) {
+	if g.write <= 0 {
+		return g.Conn.Write(p)
+	}
 	if err := g.Conn.SetWriteDeadline(time.Now().Add(g.write)); err != nil {
 		return 0, err
 	}
