@@ -242,8 +242,7 @@ func launch(t testing.TB, log *Log, env []string, args ...string) *process {
 	p := &process{cmd: exec.Command(Binary(t), args...), done: make(chan struct{})}
 	p.cmd.Env = env
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	// A Ctrl-C at the terminal is the test's, which then stops the process.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.SysProcAttr = attributes()
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start gibbon %s: %v", strings.Join(args, " "), err)
 	}

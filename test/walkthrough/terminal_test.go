@@ -35,8 +35,17 @@ type terminal struct {
 	back    *strings.Replacer // and from the node's to the documented ones
 }
 
-// newTerminal fails the test when there is no curl: nothing can stand in for it.
+// addresses are where the documented ones are in a test.
+type addresses struct{ admin, proxy, echo string }
+
+// newTerminal is a terminal beside one gateway.
 func newTerminal(t *testing.T, n *gibbon.Node) *terminal {
+	t.Helper()
+	return openTerminal(t, addresses{n.Admin, n.Proxy, n.Echo})
+}
+
+// openTerminal fails the test when there is no curl: nothing can stand in for it.
+func openTerminal(t *testing.T, at addresses) *terminal {
 	t.Helper()
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Fatal("curl is not installed: install the package curl (apt-get install curl, brew install curl)")
@@ -50,16 +59,15 @@ func newTerminal(t *testing.T, n *gibbon.Node) *terminal {
 	}
 	logFile := filepath.Join(home, "log.txt")
 	pairs := []string{
-		"localhost:8001", "localhost:" + port(t, n.Admin),
-		"localhost:8000", "localhost:" + port(t, n.Proxy),
-		"127.0.0.1:9997", n.Echo,
+		"localhost:8001", "localhost:" + port(t, at.admin),
+		"localhost:8000", "localhost:" + port(t, at.proxy),
+		"127.0.0.1:9997", at.echo,
 		"/tmp/log.txt", logFile,
 	}
 	var back []string
 	for i := 0; i < len(pairs); i += 2 {
 		back = append(back, pairs[i+1], pairs[i])
 	}
-	back = append(back, `"port":`+port(t, n.Echo), `"port":9997`)
 	return &terminal{t, home, logFile, strings.NewReplacer(pairs...), strings.NewReplacer(back...)}
 }
 

@@ -7,7 +7,9 @@ package walkthrough_test
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gibbon-gateway/gibbon/internal/testpg"
 	"github.com/gibbon-gateway/gibbon/test/gibbon"
 )
 
@@ -45,29 +48,67 @@ func script(t *testing.T) []string {
 func TestWalkthrough(t *testing.T) {
 	t.Parallel()
 	n := start(t)
-	shell := newTerminal(t, n)
+	follow(t, addresses{n.Admin, n.Proxy, n.Echo}, func(int) {}) // a write is live when it is answered
+}
+
+// TestWalkthroughWithPostgres follows the same lines on a control plane with
+// Postgres and a data plane beside it. The answers are the same to the byte.
+func TestWalkthroughWithPostgres(t *testing.T) {
+	t.Parallel()
+	dsn, err := url.Parse(testpg.New(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := dsn.User.Password()
+	echo := gibbon.Echo(t)
+	control := gibbon.ControlPlane(t)
+	for name, value := range map[string]string{
+		"KONG_DATABASE": "postgres", "KONG_PG_HOST": dsn.Hostname(), "KONG_PG_PORT": dsn.Port(),
+		"KONG_PG_USER": dsn.User.Username(), "KONG_PG_PASSWORD": password, "KONG_PG_DATABASE": dsn.Path[1:],
+	} {
+		control.Settings[name] = value
+	}
+	if r := gibbon.Command(t, control.Settings, "migrations", "bootstrap"); r.Code != 0 {
+		t.Fatalf("gibbon migrations bootstrap: %+v", r)
+	}
+	control.Start()
+	data := gibbon.DataPlane(t, "dataplane", control)
+	data.Launch()
+	follow(t, addresses{control.Admin, data.Proxy, echo.Echo}, func(writes int) {
+		t.Helper()
+		gibbon.Eventually(t, "the data plane to have the newest version", func() error {
+			// Each write makes a version.
+			if applied := data.Log.Applied(t); !slices.Contains(applied, uint64(writes)) {
+				return fmt.Errorf("it applied %d, not yet %d", applied, writes)
+			}
+			return nil
+		})
+	})
+}
+
+// follow runs the walk-through. settled returns when so many writes are live.
+func follow(t *testing.T, at addresses, settled func(writes int)) {
+	t.Helper()
+	shell := openTerminal(t, at)
 	var (
 		mask masks
 		got  strings.Builder
 	)
-	get := func(path string) gibbon.Answer {
-		t.Helper()
-		return gibbon.Call(t, http.MethodGet, n.AdminURL(path), nil)
-	}
 	expect := func(path string, status int) {
 		t.Helper()
-		if answer := get(path); answer.Status != status {
+		if answer := gibbon.Call(t, http.MethodGet, "http://"+at.admin+path, nil); answer.Status != status {
 			t.Errorf("GET %s: %s, want %d", path, answer, status)
 		}
 	}
 	// What must be so after a line besides its own answer.
 	after := map[int]func(){
 		2: func() { expect("/plugins/ai-proxy", http.StatusNotFound) }, // there is none yet
-		8: func() { checkUpstream(t, n); checkLine(t, shell.logFile) },
+		7: func() { settled(4) },
+		8: func() { checkUpstream(t, at.echo); checkLine(t, shell.logFile) },
 		9: func() { // the plugin was deleted
 			expect("/plugins/ai-proxy", http.StatusNotFound)
 			expect("/plugins/file-log", http.StatusOK)
-			refused := gibbon.Call(t, http.MethodDelete, n.AdminURL("/services/ai-proxy"), nil)
+			refused := gibbon.Call(t, http.MethodDelete, "http://"+at.admin+"/services/ai-proxy", nil)
 			if refused.Status != http.StatusBadRequest || !strings.Contains(refused.Body, "an existing 'routes' entity references this 'services' entity") {
 				t.Errorf("DELETE of a service with a route: %s, want 400", refused)
 			}
@@ -76,7 +117,8 @@ func TestWalkthrough(t *testing.T) {
 			expect("/routes/openai-chat", http.StatusNotFound)
 			expect("/plugins/file-log", http.StatusNotFound) // it was the route's
 			expect("/services/ai-proxy", http.StatusOK)
-			chat := gibbon.Call(t, http.MethodPost, n.ProxyURL("/openai-chat"), gibbon.Chat("still there?"))
+			settled(6)
+			chat := gibbon.Call(t, http.MethodPost, "http://"+at.proxy+"/openai-chat", gibbon.Chat("still there?"))
 			if chat.Status != http.StatusNotFound || !strings.Contains(chat.Body, "no Route matched with those values") {
 				t.Errorf("chat after the route was deleted: %s, want 404", chat)
 			}
@@ -84,8 +126,8 @@ func TestWalkthrough(t *testing.T) {
 		11: func() { expect("/services/ai-proxy", http.StatusNotFound) },
 	}
 	lines := script(t)
-	if len(lines) != len(after)+6 {
-		t.Fatalf("the walk-through has %d lines, want %d", len(lines), len(after)+6)
+	if len(lines) != 11 {
+		t.Fatalf("the walk-through has %d lines, want 11", len(lines))
 	}
 	for i, line := range lines {
 		out := shell.run(line)
@@ -110,6 +152,30 @@ func TestWalkthrough(t *testing.T) {
 	}
 }
 
+// TestWritesAreLiveWhenAnswered asks for each route as soon as its creation was
+// answered: on one machine nobody has to wait.
+func TestWritesAreLiveWhenAnswered(t *testing.T) {
+	t.Parallel()
+	n := start(t)
+	n.Create("/services", gibbon.JSON{"name": "s", "url": "http://" + n.Echo + "/"})
+	for i := range 50 {
+		name := fmt.Sprintf("route-%d", i)
+		n.Create("/services/s/routes", gibbon.JSON{"name": name, "paths": []string{"/" + name}})
+		if answer := gibbon.Call(t, http.MethodGet, n.ProxyURL("/"+name), nil); answer.Status != http.StatusOK {
+			t.Errorf("GET /%s right after the route was created: %s, want 200", name, answer)
+		}
+		if i%2 == 0 {
+			continue
+		}
+		if answer := gibbon.Call(t, http.MethodDelete, n.AdminURL("/routes/"+name), nil); answer.Status != http.StatusNoContent {
+			t.Fatalf("DELETE /routes/%s: %s", name, answer)
+		}
+		if answer := gibbon.Call(t, http.MethodGet, n.ProxyURL("/"+name), nil); answer.Status != http.StatusNotFound {
+			t.Errorf("GET /%s right after the route was deleted: %s, want 404", name, answer)
+		}
+	}
+}
+
 // chatSeen is one chat request as the echo model got it.
 type chatSeen struct {
 	Method, Path string
@@ -118,17 +184,17 @@ type chatSeen struct {
 }
 
 // upstream returns the requests that the echo model got.
-func upstream(t *testing.T, n *gibbon.Node) []chatSeen {
+func upstream(t *testing.T, echo string) []chatSeen {
 	t.Helper()
 	var seen struct{ Requests []chatSeen }
-	gibbon.Call(t, http.MethodGet, "http://"+n.Echo+"/_echo/requests", nil).Decode(t, &seen)
+	gibbon.Call(t, http.MethodGet, "http://"+echo+"/_echo/requests", nil).Decode(t, &seen)
 	return seen.Requests
 }
 
 // checkUpstream judges what the model got of the walk-through's one chat.
-func checkUpstream(t *testing.T, n *gibbon.Node) {
+func checkUpstream(t *testing.T, echo string) {
 	t.Helper()
-	seen := upstream(t, n)
+	seen := upstream(t, echo)
 	if len(seen) != 1 {
 		t.Fatalf("the model got %d requests, want 1", len(seen))
 	}
@@ -330,7 +396,6 @@ func TestReadme(t *testing.T) {
 			if ran < 8 {
 				t.Errorf("%d curl lines, want those of a first chat, a log and a key", ran)
 			}
-			logLines(t, shell.logFile, 0)
 			// The last block asks callers for a key.
 			for header, want := range map[string]int{"apikey: alices-key": 200, "apikey: nobodys-key": 401} {
 				answer := gibbon.Call(t, http.MethodPost, n.ProxyURL("/openai-chat"), gibbon.Chat("1 + 1 = ?"), header)
