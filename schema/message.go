@@ -34,14 +34,7 @@ func (s *Schema) Unmarshal(doc Document, into proto.Message) error {
 		return fmt.Errorf("%s: not an object", s.Kind())
 	}
 	proto.Reset(into)
-	rec, _ := s.shape(doc)
-	full := renderer{}.record(rec, doc)
-	for _, f := range s.record.hidden {
-		if v := doc.Get(f.name); !v.unset() {
-			full = full.With(v, f.name)
-		}
-	}
-	if err := setRecord(m, full); err != nil {
+	if err := setRecord(m, s.renewed(doc)); err != nil {
 		return fmt.Errorf("%s: %w", s.Kind(), err)
 	}
 	return nil

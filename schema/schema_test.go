@@ -322,3 +322,26 @@ func BenchmarkEntity(b *testing.B) {
 		})
 	}
 }
+
+// TestMergeForeignMembers patches entities as another release left them: with
+// members that this one does not know, at the top and in a configuration, and
+// without some that it does.
+func TestMergeForeignMembers(t *testing.T) {
+	for _, tt := range []struct{ kind, stored, gone string }{
+		{"services", `{"id":"00000000-0000-4000-8000-000000000001","host":"h","future":{"a":1}}`, "future"},
+		{"plugins", `{"id":"00000000-0000-4000-8000-000000000001","name":"key-auth","config":{"key_names":["k"],"past":1},"old":null}`, "old"},
+		{"keyauth_credentials", `{"id":"00000000-0000-4000-8000-000000000001","key":"k","consumer":{"id":"00000000-0000-4000-8000-000000000002"},"expires_at":2000000000,"x":1}`, "x"},
+	} {
+		s, stored := entity(t, tt.kind), mustParse(t, tt.stored)
+		merged := s.Merge(stored, mustParse(t, `{"tags":["a"]}`), noon)
+		if err := s.ValidateUpdate(stored, merged); err != nil {
+			t.Errorf("%s: ValidateUpdate: %v", tt.kind, err)
+		}
+		if v := merged.Get(tt.gone); !v.IsAbsent() {
+			t.Errorf("%s: %s is still there: %s", tt.kind, tt.gone, v)
+		}
+		if v := merged.Get("expires_at"); stored.Get("expires_at").String() != v.String() {
+			t.Errorf("%s: expires_at is %s", tt.kind, v)
+		}
+	}
+}
