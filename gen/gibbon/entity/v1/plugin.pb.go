@@ -37,7 +37,6 @@ type Plugin struct {
 	Config        []byte                 `protobuf:"bytes,10,opt,name=config,proto3" json:"config,omitempty"`
 	Protocols     []string               `protobuf:"bytes,11,rep,name=protocols,proto3" json:"protocols,omitempty"`
 	Enabled       bool                   `protobuf:"varint,12,opt,name=enabled,proto3" json:"enabled,omitempty"`
-	Ordering      *Ordering              `protobuf:"bytes,13,opt,name=ordering,proto3" json:"ordering,omitempty"`
 	Tags          []string               `protobuf:"bytes,14,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -150,114 +149,9 @@ func (x *Plugin) GetEnabled() bool {
 	return false
 }
 
-func (x *Plugin) GetOrdering() *Ordering {
-	if x != nil {
-		return x.Ordering
-	}
-	return nil
-}
-
 func (x *Plugin) GetTags() []string {
 	if x != nil {
 		return x.Tags
-	}
-	return nil
-}
-
-// Ordering moves a plugin among the others of a phase.
-type Ordering struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Before        *OrderingPhases        `protobuf:"bytes,1,opt,name=before,proto3" json:"before,omitempty"`
-	After         *OrderingPhases        `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Ordering) Reset() {
-	*x = Ordering{}
-	mi := &file_gibbon_entity_v1_plugin_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Ordering) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Ordering) ProtoMessage() {}
-
-func (x *Ordering) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_entity_v1_plugin_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Ordering.ProtoReflect.Descriptor instead.
-func (*Ordering) Descriptor() ([]byte, []int) {
-	return file_gibbon_entity_v1_plugin_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *Ordering) GetBefore() *OrderingPhases {
-	if x != nil {
-		return x.Before
-	}
-	return nil
-}
-
-func (x *Ordering) GetAfter() *OrderingPhases {
-	if x != nil {
-		return x.After
-	}
-	return nil
-}
-
-// OrderingPhases lists plugin names by phase; Kong knows access only.
-type OrderingPhases struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Access        []string               `protobuf:"bytes,1,rep,name=access,proto3" json:"access,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OrderingPhases) Reset() {
-	*x = OrderingPhases{}
-	mi := &file_gibbon_entity_v1_plugin_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrderingPhases) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrderingPhases) ProtoMessage() {}
-
-func (x *OrderingPhases) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_entity_v1_plugin_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrderingPhases.ProtoReflect.Descriptor instead.
-func (*OrderingPhases) Descriptor() ([]byte, []int) {
-	return file_gibbon_entity_v1_plugin_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *OrderingPhases) GetAccess() []string {
-	if x != nil {
-		return x.Access
 	}
 	return nil
 }
@@ -266,8 +160,7 @@ var File_gibbon_entity_v1_plugin_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_plugin_proto_rawDesc = "" +
 	"\n" +
-	"\x1dgibbon/entity/v1/plugin.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xba\n" +
-	"\n" +
+	"\x1dgibbon/entity/v1/plugin.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xc1\t\n" +
 	"\x06Plugin\x126\n" +
 	"\x02id\x18\x01 \x01(\tB&\xca\xf3\x18\"\xa8\x01\x01\xb0\x01\x01\xaa\x02\x19The plugin instance's id.R\x02id\x12/\n" +
 	"\x04name\x18\x02 \x01(\tB\x1b\xca\xf3\x18\x17\x10\x01\xaa\x02\x12The plugin's name.R\x04name\x12Y\n" +
@@ -282,8 +175,7 @@ const file_gibbon_entity_v1_plugin_proto_rawDesc = "" +
 	"\x06config\x18\n" +
 	" \x01(\fB*\xca\xf3\x18&\b\x02\x10\x01\xaa\x02\x1fThe plugin's own configuration.R\x06config\x12\x90\x01\n" +
 	"\tprotocols\x18\v \x03(\tBr\xca\xf3\x18n\b\x01\x10\x01\x1a\x1f[\"grpc\",\"grpcs\",\"http\",\"https\"]\xfa\x01\x1a2\x04grpc2\x05grpcs2\x04http2\x05https\xaa\x02)The protocols that the instance runs for.R\tprotocols\x12H\n" +
-	"\aenabled\x18\f \x01(\bB.\xca\xf3\x18*\x10\x01\x1a\x04true\xaa\x02\x1fA disabled instance is not run.R\aenabled\x12}\n" +
-	"\bordering\x18\r \x01(\v2\x1a.gibbon.entity.v1.OrderingBE\xca\xf3\x18A\xaa\x02>Moves the instance before or after others in the access phase.R\bordering\x12H\n" +
+	"\aenabled\x18\f \x01(\bB.\xca\xf3\x18*\x10\x01\x1a\x04true\xaa\x02\x1fA disabled instance is not run.R\aenabled\x12H\n" +
 	"\x04tags\x18\x0e \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags:L\xd2\xf3\x18H\n" +
 	"\aplugins\"\rinstance_name2 \n" +
 	"\x04name\n" +
@@ -291,12 +183,7 @@ const file_gibbon_entity_v1_plugin_proto_rawDesc = "" +
 	"\aservice\n" +
 	"\bconsumer:\x04nameH\x01Z\x04nameB\x10\n" +
 	"\x0e_instance_nameJ\x04\b\t\x10\n" +
-	"\"\xaf\x01\n" +
-	"\bOrdering\x12R\n" +
-	"\x06before\x18\x01 \x01(\v2 .gibbon.entity.v1.OrderingPhasesB\x18\xca\xf3\x18\x14\xaa\x02\x11Run before these.R\x06before\x12O\n" +
-	"\x05after\x18\x02 \x01(\v2 .gibbon.entity.v1.OrderingPhasesB\x17\xca\xf3\x18\x13\xaa\x02\x10Run after these.R\x05after\"W\n" +
-	"\x0eOrderingPhases\x12E\n" +
-	"\x06access\x18\x01 \x03(\tB-\xca\xf3\x18)\xaa\x02&Names of plugins, in the access phase.R\x06accessB@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1;entitypbb\x06proto3"
+	"J\x04\b\r\x10\x0eB@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1;entitypbb\x06proto3"
 
 var (
 	file_gibbon_entity_v1_plugin_proto_rawDescOnce sync.Once
@@ -310,25 +197,20 @@ func file_gibbon_entity_v1_plugin_proto_rawDescGZIP() []byte {
 	return file_gibbon_entity_v1_plugin_proto_rawDescData
 }
 
-var file_gibbon_entity_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_gibbon_entity_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
 var file_gibbon_entity_v1_plugin_proto_goTypes = []any{
-	(*Plugin)(nil),         // 0: gibbon.entity.v1.Plugin
-	(*Ordering)(nil),       // 1: gibbon.entity.v1.Ordering
-	(*OrderingPhases)(nil), // 2: gibbon.entity.v1.OrderingPhases
-	(*Reference)(nil),      // 3: gibbon.entity.v1.Reference
+	(*Plugin)(nil),    // 0: gibbon.entity.v1.Plugin
+	(*Reference)(nil), // 1: gibbon.entity.v1.Reference
 }
 var file_gibbon_entity_v1_plugin_proto_depIdxs = []int32{
-	3, // 0: gibbon.entity.v1.Plugin.route:type_name -> gibbon.entity.v1.Reference
-	3, // 1: gibbon.entity.v1.Plugin.service:type_name -> gibbon.entity.v1.Reference
-	3, // 2: gibbon.entity.v1.Plugin.consumer:type_name -> gibbon.entity.v1.Reference
-	1, // 3: gibbon.entity.v1.Plugin.ordering:type_name -> gibbon.entity.v1.Ordering
-	2, // 4: gibbon.entity.v1.Ordering.before:type_name -> gibbon.entity.v1.OrderingPhases
-	2, // 5: gibbon.entity.v1.Ordering.after:type_name -> gibbon.entity.v1.OrderingPhases
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	1, // 0: gibbon.entity.v1.Plugin.route:type_name -> gibbon.entity.v1.Reference
+	1, // 1: gibbon.entity.v1.Plugin.service:type_name -> gibbon.entity.v1.Reference
+	1, // 2: gibbon.entity.v1.Plugin.consumer:type_name -> gibbon.entity.v1.Reference
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_gibbon_entity_v1_plugin_proto_init() }
@@ -344,7 +226,7 @@ func file_gibbon_entity_v1_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gibbon_entity_v1_plugin_proto_rawDesc), len(file_gibbon_entity_v1_plugin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   1,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
