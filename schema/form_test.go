@@ -266,17 +266,18 @@ var uuids = []string{"5fd1c5d1-60b2-4d1b-9a4e-9f2b7a0c3e11", "5FD1C5D1-60B2-4D1B
 
 // fitting has texts that pass the formats, so that some bodies are right.
 var fitting = map[string][]string{
-	"utf8_name":         {"n", "naïve", "a.b-c_d~e"},
-	"host":              {"h", "10.0.0.1", "::1", "a.example.com"},
-	"path":              {"/", "/a/b", "/%20"},
-	"route_host":        {"h:80", "*.example.com", "example.*"},
-	"wildcard_host":     {"*.example.com", "a.b"},
-	"router_path":       {"/", "/a", "~/a/(?<x>b)$", "/é"},
-	"http_method":       {"GET", "PURGE"},
-	"header_name":       {"X-Key", "a_b"},
-	"route_header_name": {"X-Key"},
-	"ip_or_cidr":        {"10.0.0.0/8", "::/0"},
-	"tag":               {"t", "a b", "é"},
+	"utf8_name":          {"n", "naïve", "a.b-c_d~e"},
+	"host":               {"h", "10.0.0.1", "::1", "a.example.com"},
+	"path":               {"/", "/a/b", "/%20"},
+	"route_header_value": {"v1", "~*^v[0-9]+$"},
+	"route_host":         {"h:80", "*.example.com", "example.*"},
+	"wildcard_host":      {"*.example.com", "a.b"},
+	"router_path":        {"/", "/a", "~/a/(?<x>b)$", "/é"},
+	"http_method":        {"GET", "PURGE"},
+	"header_name":        {"X-Key", "a_b"},
+	"route_header_name":  {"X-Key"},
+	"ip_or_cidr":         {"10.0.0.0/8", "::/0"},
+	"tag":                {"t", "a b", "é"},
 }
 
 func (g *generator) word() string { return g.words[g.random.IntN(len(g.words))] }

@@ -31,6 +31,7 @@ var formats = map[string]formatFunc{
 	"http_method":             httpMethod,
 	"header_name":             headerName,
 	"route_header_name":       routeHeaderName,
+	"route_header_value":      routeHeaderValue,
 	"certificate":             certificate,
 	"key":                     privateKey,
 	"url":                     fullURL,
@@ -270,6 +271,16 @@ func routerPath(text string) string {
 func regexPath(text string) string {
 	if _, err := regexp.Compile(text); err != nil {
 		return "invalid regex: '" + text + "' (PCRE returned: " + regexpCause(err) + ")"
+	}
+	return ""
+}
+
+// routeHeaderValue is a text to be compared, or a regular expression behind two
+// marks. As in Kong the pattern is lower-cased before it is used, which may break
+// it: (?P<n>x) is one, (?p<n>x) is none.
+func routeHeaderValue(text string) string {
+	if pattern, ok := strings.CutPrefix(text, "~*"); ok {
+		return regexPath(strings.ToLower(pattern))
 	}
 	return ""
 }

@@ -67,6 +67,10 @@ func TestFormats(t *testing.T) {
 		{"route_host", "*.a.*", "invalid wildcard: must have at most one wildcard"},
 		{"route_host", "*a.b", "invalid wildcard: must be placed at leftmost or rightmost label"},
 		{"route_host", "*.a b", "invalid hostname: *.a b"},
+		{"route_header_value", "~*v[0-9]+", ""},
+		{"route_header_value", "v[0-9", ""},
+		{"route_header_value", "~*v[0-9", "invalid regex: 'v[0-9' (PCRE returned: missing closing ]: `[0-9`)"},
+		{"route_header_value", "~*(?P<n>v)", "invalid regex: '(?p<n>v)' (PCRE returned: invalid or unsupported Perl syntax: `(?p`)"},
 		{"route_host", "*.a:0x1", "invalid port number"},
 
 		{"ip", "10.0.0.1", ""},

@@ -406,9 +406,9 @@ const file_gibbon_entity_v1_route_proto_rawDesc = "" +
 	"\tprotocols\x12\a*\x05grpcs\x1a\x05hosts\x1a\aheaders\x1a\x05paths\x1a\x04snis\".must set one of %s when 'protocols' is 'grpcs'*\x05hosts*\aheaders*\x05paths2-must set one of %s when 'protocols' is 'grpc'B\a\n" +
 	"\x05_nameB\x11\n" +
 	"\x0f_regex_priorityB\x10\n" +
-	"\x0e_path_handling\"(\n" +
-	"\x06Values\x12\x16\n" +
-	"\x06values\x18\x01 \x03(\tR\x06values:\x06\xca\xf3\x18\x02\x18\x01\"\xa2\x01\n" +
+	"\x0e_path_handling\"F\n" +
+	"\x06Values\x124\n" +
+	"\x06values\x18\x01 \x03(\tB\x1c\xca\xf3\x18\x18\xfa\x01\x15\x9a\x02\x12route_header_valueR\x06values:\x06\xca\xf3\x18\x02\x18\x01\"\xa2\x01\n" +
 	"\x04Peer\x12B\n" +
 	"\x02ip\x18\x01 \x01(\tB-\xca\xf3\x18)\x9a\x02\n" +
 	"ip_or_cidr\xaa\x02\x19An address or CIDR range.H\x00R\x02ip\x88\x01\x01\x122\n" +
