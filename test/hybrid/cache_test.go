@@ -103,4 +103,25 @@ func TestDamagedCache(t *testing.T) {
 	if _, err := os.Stat(damaged); err != nil {
 		t.Errorf("the damaged file is evidence and stays: %v", err)
 	}
+
+	// With none that is good the node does not serve, and says so.
+	data.Stop()
+	files = generations(t, data)
+	for _, file := range files {
+		if err := os.Truncate(file, 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	from = data.Log.Len()
+	data.Launch()
+	data.WaitStatus("to say why it is not ready", func(status int, body string) bool {
+		return status == http.StatusServiceUnavailable && strings.Contains(body, "no configuration available")
+	})
+	for _, file := range files {
+		data.Log.Wait(t, from, `"msg":"cached configuration skipped"`, filepath.Base(file), "sum: the file is damaged or cut")
+	}
+	// The control plane cures it.
+	control.Start()
+	data.WaitReady()
+	serves(t, data)
 }

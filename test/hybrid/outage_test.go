@@ -15,7 +15,7 @@ import (
 
 // TestOutage has traffic on two data planes the whole time, kills the control
 // plane and stops Postgres under it, restarts a data plane meanwhile, and brings
-// everything back. Nothing that a client asks may fail.
+// everything back. Nothing that a client asks may fail, streams neither.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	server := testpg.Server(t)
@@ -55,9 +55,11 @@ func TestOutage(t *testing.T) {
 
 	before := restarts.Log.Applied(t)
 	from := restarts.Log.Len()
+	streams := openStreams(t, restarts, 50)
 	if code := restarts.Stop(); code != 0 {
 		t.Errorf("the data plane ended with exit code %d, want 0 since nothing had to be cut", code)
 	}
+	streams.whole(t)
 	restarts.Start()
 	restarts.Log.Wait(t, from, `"msg":"configuration applied from the cache"`, fmt.Sprintf(`"config_version":%d`, configured))
 	l.flow(t, 200, stays, restarts)
