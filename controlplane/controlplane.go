@@ -6,6 +6,7 @@
 package controlplane
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -189,6 +190,7 @@ func (c *ControlPlane) openAdmin(ctx context.Context) error {
 		GUIOrigins:   s.AdminGUIURLs(),
 		AllowedHosts: s.AdminAllowedHosts,
 		Loopback:     c.adminOnLoopback,
+		MaxBody:      int64(cmp.Or(s.AdminMaxBody, -1)), // in the settings 0 is no limit
 		HideServer:   !slices.Contains(s.Headers, "server_tokens") && !slices.Contains(s.Headers, "server"),
 		HideLatency:  !slices.Contains(s.Headers, "latency_tokens") && !slices.Contains(s.Headers, "x-kong-admin-latency"),
 		Log:          c.cfg.Log.Logger,

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -76,6 +77,10 @@ type Config struct {
 	// a loopback address. Nil: it was if the address is one.
 	Loopback func(local net.Addr) bool
 
+	// MaxBody is the largest body of a request, in bytes. 0: Kong's 10 MiB;
+	// negative: no limit.
+	MaxBody int64
+
 	// HideServer and HideLatency leave out the headers Server and
 	// X-Kong-Admin-Latency.
 	HideServer, HideLatency bool
@@ -131,12 +136,18 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	switch {
+	case cfg.MaxBody == 0:
+		cfg.MaxBody = defaultMaxBody
+	case cfg.MaxBody < 0:
+		cfg.MaxBody = math.MaxInt64
+	}
 	cfg.GUIOrigins = originsOf(cfg.GUIOrigins)
 	s := &Server{cfg: cfg, paths: newPaths(cfg.Catalogue)}
 	s.grpc = grpc.NewServer(
 		grpc.ChainUnaryInterceptor(s.interceptors()...),
 		grpc.ChainStreamInterceptor(s.guardStream),
-		grpc.MaxRecvMsgSize(maxBody),
+		grpc.MaxRecvMsgSize(int(min(cfg.MaxBody, math.MaxInt32))),
 	)
 	conn := newLocal(s.interceptors())
 	for _, registrar := range []grpc.ServiceRegistrar{s.grpc, conn} {

@@ -345,12 +345,19 @@ func TestInfo(t *testing.T) {
 
 // TestLongBodies sends more than the limit without saying so, and just less.
 func TestLongBodies(t *testing.T) {
-	s := newServer(t, nil)
-	address := serve(t, s)
+	address := serve(t, newServer(t, nil))
+	small := serve(t, newServer(t, func(c *admin.Config) { c.MaxBody = 1000 }))
+	unbounded := serve(t, newServer(t, func(c *admin.Config) { c.MaxBody = -1 }))
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for _, tt := range []struct {
+		address    string
 		size, want int
-	}{{10<<20 + 1, 413}, {10 << 20, 400}} {
+	}{
+		{address, 10<<20 + 1, 413}, {address, 10 << 20, 400},
+		{small, 1001, 413}, {small, 1000, 400},
+		{unbounded, 10<<20 + 1, 400},
+	} {
+		address := tt.address
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/services",
 			io.LimitReader(zeros{}, int64(tt.size)))
 		if err != nil {

@@ -24,8 +24,8 @@ import (
 	"github.com/gibbon-gateway/gibbon/schema"
 )
 
-// maxBody is Kong's limit for a request body, in bytes.
-const maxBody = 10 << 20
+// defaultMaxBody is Kong's limit for a request body, in bytes.
+const defaultMaxBody = 10 << 20
 
 // maxArguments is Kong's limit for arguments of a query.
 const maxArguments = 1000
@@ -161,7 +161,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request, out *reply, at *
 	}
 	writes := r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch
 	if writes {
-		if r.ContentLength > maxBody {
+		if r.ContentLength > s.cfg.MaxBody {
 			return errTooLarge()
 		}
 		if err := checkContentType(r); err != nil {
@@ -193,7 +193,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request, out *reply, at *
 		return err
 	}
 	if writes {
-		if err := readBody(w, r, c); err != nil {
+		if err := s.readBody(w, r, c); err != nil {
 			return err
 		}
 	}
@@ -289,9 +289,9 @@ const (
 
 // readBody reads the whole body. JSON is parsed here; a form waits for the
 // schema that it is coerced by.
-func readBody(w http.ResponseWriter, r *http.Request, c *carrier) error {
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, c *carrier) error {
 	controller := http.NewResponseController(w)
-	body, err := io.ReadAll(http.MaxBytesReader(w, &patient{r.Body, controller}, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, &patient{r.Body, controller}, s.cfg.MaxBody))
 	if err == nil {
 		// Otherwise the connection, which is watched for its end, would seem to
 		// end when the deadline passes.
