@@ -90,6 +90,14 @@ func TestTableIsSound(t *testing.T) {
 	}
 }
 
+// describe is what the documents say of a key.
+func (d *Descriptor) describe() string {
+	if d.Missing == "" {
+		return d.Doc
+	}
+	return d.Doc + " No effect yet: " + strings.TrimSuffix(d.Missing, " yet") + "."
+}
+
 // wrap breaks text into lines that begin with "# ".
 func wrap(text string) string {
 	var b strings.Builder
@@ -117,7 +125,7 @@ func confDocument() string {
 		}
 		b.WriteString("\n# ---- " + s.title + "\n")
 		for _, d := range s.keys {
-			doc := d.Doc
+			doc := d.describe()
 			if len(d.Enum) > 0 {
 				doc += " One of: " + strings.Join(d.Enum, ", ") + "."
 			}
@@ -170,7 +178,7 @@ func markdownDocument() string {
 			if d.Owner == Gibbon {
 				key += " (Gibbon's own)"
 			}
-			b.WriteString("| " + key + " | " + kind + " | " + code(d.Default) + " | " + cell.Replace(d.Doc) + " |\n")
+			b.WriteString("| " + key + " | " + kind + " | " + code(d.Default) + " | " + cell.Replace(d.describe()) + " |\n")
 		}
 	}
 	return b.String()

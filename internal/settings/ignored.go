@@ -42,6 +42,9 @@ var ignoredKeys = ignore(
 	onOff("ssl_session_tickets", "on"), text("ssl_session_timeout", "1d"), text("ssl_session_cache_size", "10m"),
 	number("lua_ssl_verify_depth", "1"), text("lua_ssl_protocols", "TLSv1.2 TLSv1.3"), text("tls_certificate_verify", ""),
 	number("lua_socket_pool_size", "256"),
+	// Plugins here see all headers and arguments: request_head_lines and the size
+	// of a head bound them, and what is not seen cannot be judged.
+	count("lua_max_req_headers"), count("lua_max_resp_headers"), count("lua_max_uri_args"), count("lua_max_post_args"),
 
 	text("error_template_html", ""), text("error_template_json", ""), text("error_template_xml", ""), text("error_template_plain", ""),
 	text("client_body_buffer_size", "8k"), boolean("request_debug", "on"), secret("request_debug_token"),
@@ -110,6 +113,11 @@ func list(key, value string) Descriptor {
 
 func number(key, value string) Descriptor {
 	return Descriptor{Key: key, Default: value, kind: numberKind}
+}
+
+// count is one of Kong's bounds on what plugins see.
+func count(key string) Descriptor {
+	return Descriptor{Key: key, Default: "100", kind: intKind, min: 1, max: 1000}
 }
 
 func boolean(key, value string) Descriptor {

@@ -263,6 +263,9 @@ func (l *loader) build(command string) (*Settings, error) {
 		if ok && d.Owner == Ignored && given.text != d.Default && given.text != "NONE" {
 			l.ignored[d.Key] = true
 		}
+		if ok && d.Missing != "" && given.text != d.Default && given.text != "NONE" && given.text != "off" {
+			l.warn("%s has no effect in this version: %s", d.Key, d.Missing)
+		}
 		at := d.bind(s)
 		if value == "" {
 			if d.kind == listKind {
@@ -287,6 +290,11 @@ func (l *loader) build(command string) (*Settings, error) {
 	}
 	if names := sortedKeys(l.ignored); len(names) > 0 {
 		l.warn("these settings of Kong's change nothing in Gibbon: %s", strings.Join(names, ", "))
+	}
+	if s.Role != "data_plane" && s.AdminExposed() && !s.AdminRequireAuth {
+		l.warn("ANYONE WHO REACHES %s CAN CHANGE THE CONFIGURATION AND READ ITS CREDENTIALS: admin_listen is not on loopback, "+
+			"and the Admin API asks nobody who they are. Keep other machines away from it, or bind it to 127.0.0.1; "+
+			"admin_require_auth = on refuses to start like this", strings.Join(s.AdminListen.shown(), ", "))
 	}
 	if err := s.absolutePaths(); err != nil {
 		return nil, err

@@ -228,9 +228,9 @@ func TestAllProblemsAtOnce(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	for _, tt := range []struct {
-		name, file string
-		env        []string
-		want       []string
+		name, file, command string
+		env                 []string
+		want                []string
 	}{
 		{name: "unknown KONG_ name", env: []string{"KONG_PG_HOTS=x"}, want: []string{"KONG_PG_HOTS is not a setting and is ignored (did you mean 'pg_host'?)"}},
 		{name: "ignored families are said once", env: []string{"KONG_NGINX_HTTP_LUA_SHARED_DICT=x", "KONG_SMTP_HOST=y", "GIBBON_NGINX_PROXY_PROXY_BUFFERS=z", "KONG_DNS_STALE_TTL=5"},
@@ -240,9 +240,20 @@ func TestWarnings(t *testing.T) {
 		{name: "Kubernetes service links", env: []string{"GIBBON_SERVICE_HOST=10.0.0.1", "GIBBON_SERVICE_PORT=8000", "GIBBON_SERVICE_PORT_HTTP=8000", "GIBBON_PORT=tcp://10.0.0.1:8000",
 			"GIBBON_PORT_8000_TCP=tcp://10.0.0.1:8000", "GIBBON_PORT_8000_TCP_ADDR=10.0.0.1", "GIBBON_ADMIN_PORT=tcp://10.0.0.1:8001", "KONG_PROXY_SERVICE_HOST=10.0.0.2"}},
 		{name: "twice in the file", file: "log_level = info\nlog_level = warn\n", want: []string{"FILE sets log_level on line 1 and again on line 2; the last one counts"}},
+		{name: "no effect yet", env: []string{"KONG_ADMIN_GUI_LISTEN=127.0.0.1:8002", "KONG_ADMIN_GUI_PATH=/manager"}, want: []string{
+			"admin_gui_listen has no effect in this version: there is no admin GUI yet", "admin_gui_path has no effect in this version: there is no admin GUI yet"}},
+		{name: "no effect, and none is wanted", env: []string{"KONG_ADMIN_GUI_LISTEN=off", "KONG_ADMIN_GUI_PATH=/", "KONG_DECLARATIVE_CONFIG=NONE"}},
+		{name: "everybody reaches the Admin API", env: []string{"KONG_ADMIN_LISTEN=0.0.0.0:8001, 127.0.0.1:8444 ssl"}, want: []string{
+			"ANYONE WHO REACHES 0.0.0.0:8001, 127.0.0.1:8444 ssl CAN CHANGE THE CONFIGURATION AND READ ITS CREDENTIALS: admin_listen is not on loopback, " +
+				"and the Admin API asks nobody who they are. Keep other machines away from it, or bind it to 127.0.0.1; admin_require_auth = on refuses to start like this"}},
+		{name: "a data plane has no Admin API", command: "dataplane", env: []string{"KONG_ADMIN_LISTEN=0.0.0.0:8001"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			src := Source{Command: "run", Environ: tt.env}
+			command := tt.command
+			if command == "" {
+				command = "run"
+			}
+			src := Source{Command: command, Environ: tt.env}
 			if tt.file != "" {
 				src.ConfFile = writeFile(t, tt.file)
 			}

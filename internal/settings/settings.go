@@ -108,10 +108,6 @@ type Settings struct {
 	UpstreamPoolSize     int
 	UpstreamMaxRequests  int // 0 means no limit
 	UpstreamIdleTimeout  time.Duration
-	MaxReqHeaders        int
-	MaxRespHeaders       int
-	MaxURIArgs           int
-	MaxPostArgs          int
 	RequestHeadSize      Size
 	RequestHeadLines     int
 	RequestHeadTimeout   time.Duration

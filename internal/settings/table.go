@@ -22,7 +22,11 @@ type Descriptor struct {
 	Enum    []string
 	Secret  bool
 	Owner   Owner
-	Doc     string // one sentence for operators
+	Doc     string // for operators, a sentence or two
+	// Missing is what the key would be about and this version does not have; the
+	// key has no effect then, and a start that sets it is told so. "" when it has
+	// an effect.
+	Missing string
 
 	kind     kind
 	min, max float64 // limits of a number, in the unit it is written in; no upper one when max is 0
@@ -89,6 +93,12 @@ var (
 		"x-kong-admin-latency x-kong-upstream-latency x-kong-upstream-status x-kong-request-id off")
 )
 
+// What this version lacks.
+const (
+	noGUI         = "there is no admin GUI yet"
+	noDeclarative = "declarative files are not read yet"
+)
+
 var generalKeys = []Descriptor{
 	{Key: "prefix", kind: textKind, at: func(s *Settings) any { return &s.Prefix }, required: true,
 		Doc: "Folder of this node's data. Default: /usr/local/gibbon for root and where it is writable, else $HOME/.gibbon, else gibbon-<uid> in the folder for temporary files."},
@@ -112,7 +122,7 @@ var listenKeys = []Descriptor{
 	{Key: "admin_listen", Default: "127.0.0.1:8001, 127.0.0.1:8444 http2 ssl", kind: listenKind, at: func(s *Settings) any { return &s.AdminListen },
 		Doc: "Where the Admin API is served, REST and gRPC on the same port."},
 	{Key: "admin_gui_listen", Default: "0.0.0.0:8002, 0.0.0.0:8445 ssl", kind: listenKind, at: func(s *Settings) any { return &s.AdminGUIListen },
-		Doc: "Where the admin GUI is served."},
+		Missing: noGUI, Doc: "Where the admin GUI is served."},
 	{Key: "status_listen", Default: "127.0.0.1:8007", kind: listenKind, at: func(s *Settings) any { return &s.StatusListen },
 		Doc: "Where status, readiness and metrics are served."},
 	{Key: "cluster_listen", Default: "0.0.0.0:8005", kind: listenKind, at: func(s *Settings) any { return &s.ClusterListen },
@@ -153,9 +163,9 @@ var databaseKeys = []Descriptor{
 	{Key: "db_update_frequency", Default: "5", kind: secondsKind, min: 0.05, at: func(s *Settings) any { return &s.DBUpdateEvery },
 		Doc: "How often a control plane looks for changes that no notification told it of."},
 	{Key: "declarative_config", kind: textKind, at: func(s *Settings) any { return &s.Declarative },
-		Doc: "With database = off: path of the declarative file to serve."},
+		Missing: noDeclarative, Doc: "With database = off: path of the declarative file to serve."},
 	{Key: "declarative_config_string", kind: secretKind, Secret: true, at: func(s *Settings) any { return &s.DeclarativeDoc },
-		Doc: "With database = off: the declarative document itself."},
+		Missing: noDeclarative, Doc: "With database = off: the declarative document itself."},
 }
 
 var clusterKeys = []Descriptor{
@@ -191,9 +201,9 @@ var tlsKeys = []Descriptor{
 	{Key: "admin_ssl_cert_key", kind: materialsKind, Secret: true, at: func(s *Settings) any { return &s.AdminSSLCertKey },
 		Doc: "Keys of admin_ssl_cert, in the same order."},
 	{Key: "admin_gui_ssl_cert", kind: materialsKind, at: func(s *Settings) any { return &s.AdminGUISSLCert },
-		Doc: "Certificates of admin_gui_listen; a self-signed one is made when not set."},
+		Missing: noGUI, Doc: "Certificates of admin_gui_listen; a self-signed one is made when not set."},
 	{Key: "admin_gui_ssl_cert_key", kind: materialsKind, Secret: true, at: func(s *Settings) any { return &s.AdminGUISSLKey },
-		Doc: "Keys of admin_gui_ssl_cert, in the same order."},
+		Missing: noGUI, Doc: "Keys of admin_gui_ssl_cert, in the same order."},
 	{Key: "status_ssl_cert", kind: materialsKind, at: func(s *Settings) any { return &s.StatusSSLCert },
 		Doc: "Certificates of status_listen; a self-signed one is made when not set."},
 	{Key: "status_ssl_cert_key", kind: materialsKind, Secret: true, at: func(s *Settings) any { return &s.StatusSSLCertKey },
@@ -214,9 +224,9 @@ var adminKeys = []Descriptor{
 	{Key: "admin_gui_url", kind: textKind, at: func(s *Settings) any { return &s.AdminGUIURL },
 		Doc: "Addresses at which browsers load the admin GUI, comma separated; the Admin API lets their pages in."},
 	{Key: "admin_gui_path", Default: "/", kind: textKind, required: true, at: func(s *Settings) any { return &s.AdminGUIPath },
-		Doc: "Path of the admin GUI."},
+		Missing: noGUI, Doc: "Path of the admin GUI."},
 	{Key: "admin_gui_api_url", kind: textKind, at: func(s *Settings) any { return &s.AdminGUIAPIURL },
-		Doc: "Address of the Admin API as browsers see it; derived from admin_listen when not set."},
+		Missing: noGUI, Doc: "Address of the Admin API as browsers see it; derived from admin_listen when not set."},
 	{Key: "admin_require_auth", Default: "off", kind: boolKind, Owner: Gibbon, at: func(s *Settings) any { return &s.AdminRequireAuth },
 		Doc: "Refuse to start when other machines could reach the Admin API without proving who they are."},
 	{Key: "admin_allowed_hosts", kind: listKind, Owner: Gibbon, at: func(s *Settings) any { return &s.AdminAllowedHosts },
@@ -254,14 +264,6 @@ var proxyKeys = []Descriptor{
 		Doc: "Requests sent on one upstream connection; 0 is no limit."},
 	{Key: "upstream_keepalive_idle_timeout", Default: "60", kind: secondsKind, at: func(s *Settings) any { return &s.UpstreamIdleTimeout },
 		Doc: "How long an upstream connection may be idle; 0 is for ever."},
-	{Key: "lua_max_req_headers", Default: "100", kind: intKind, min: 1, max: 1000, at: func(s *Settings) any { return &s.MaxReqHeaders },
-		Doc: "Request headers that plugins see."},
-	{Key: "lua_max_resp_headers", Default: "100", kind: intKind, min: 1, max: 1000, at: func(s *Settings) any { return &s.MaxRespHeaders },
-		Doc: "Response headers that plugins see."},
-	{Key: "lua_max_uri_args", Default: "100", kind: intKind, min: 1, max: 1000, at: func(s *Settings) any { return &s.MaxURIArgs },
-		Doc: "Query arguments that plugins see."},
-	{Key: "lua_max_post_args", Default: "100", kind: intKind, min: 1, max: 1000, at: func(s *Settings) any { return &s.MaxPostArgs },
-		Doc: "Form arguments of a body that plugins see."},
 }
 
 var limitKeys = []Descriptor{
