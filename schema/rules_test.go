@@ -291,6 +291,7 @@ func TestWholeRecordText(t *testing.T) {
 
 // TestCompileRefuses has protos that contradict themselves.
 func TestCompileRefuses(t *testing.T) {
+	set := protoField("r", inner, `reference: "things"`) + repeated("s", text, `type: TYPE_SET`)
 	for _, tt := range []struct{ name, field, options string }{
 		{"default that is no JSON", protoField("f", text, `default: "x"`), ``},
 		{"pattern", protoField("f", text, `match: "("`), ``},
@@ -305,6 +306,9 @@ func TestCompileRefuses(t *testing.T) {
 		{"shorthand that goes nowhere", protoField("f", text, ``), `[gibbon.schema.v1.record] { shorthands { name: "s" type: "string" } }`},
 		{"reference to nothing", protoField("f", inner, `reference: "nothing"`), ``},
 		{"subschema of nothing", protoField("f", text, ``), `[gibbon.schema.v1.entity] { kind: "things" subschemas { when: "a" fields { name: "x" } } }`},
+		{"overlap through nothing", set, `[gibbon.schema.v1.entity] { kind: "things" overlaps { field: "s" reference: "s" } }`},
+		{"overlap of no set", set, `[gibbon.schema.v1.entity] { kind: "things" overlaps { field: "r" reference: "r" } }`},
+		{"overlap with children of no kind", set, `[gibbon.schema.v1.entity] { kind: "things" overlaps { field: "s" reference: "r" children: "x" } }`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			options := tt.options

@@ -18,6 +18,7 @@ type Schema struct {
 	plugin    *schemapb.Plugin // nil for an entity
 	record    *record
 	foreign   []Foreign
+	overlaps  []Overlap
 	checks    []*check            // of a plugin, on the entity that holds its configuration
 	config    *field              // the field that a plugin's schema describes, or nil
 	variants  map[string]*variant // by the value of the subschema key
@@ -37,6 +38,19 @@ type Foreign struct {
 	Kind     string // of the entity that it refers to
 	OnDelete schemapb.OnDelete
 	Required bool
+}
+
+// Overlap is a rule about an entity and one that it refers to: they must share
+// an element of a set. It needs both, so whoever has them judges it.
+type Overlap struct {
+	Field     string // the set
+	Reference string // the foreign field that names the other entity
+	Target    *Schema
+	// Children are the entities whose sets count, if not that of the target
+	// itself: those that refer to it by their field Through. Nil: the target's.
+	Children *Schema
+	Through  string
+	Text     string // what is wrong with Field when they share nothing
 }
 
 // Op is what an entity is validated for.
@@ -88,6 +102,10 @@ func (s *Schema) TTL() bool { return s.entity.GetTtl() }
 
 // Foreign are the fields that refer to other entities. The slice is shared.
 func (s *Schema) Foreign() []Foreign { return s.foreign }
+
+// Overlaps are the rules about an entity and those that it refers to; the first
+// whose reference is set decides. The slice is shared.
+func (s *Schema) Overlaps() []Overlap { return s.overlaps }
 
 // HasTags reports that the entity has tags.
 func (s *Schema) HasTags() bool { return s.record.byName["tags"] != nil }
@@ -143,6 +161,13 @@ func (s *Schema) variantKey(doc Document) (key string, v *variant) {
 	return "", nil
 }
 
+// Undecided reports that nothing picks the subschema of a body: it lacks the key,
+// and the key has no default.
+func (s *Schema) Undecided(body Document) bool {
+	key := s.record.byName[s.entity.GetSubschemaKey()]
+	return key != nil && key.def.IsAbsent() && body.Get(key.name).IsAbsent()
+}
+
 // shape is the record by which doc is read: with the fields of its variant
 // when the subschema key picks one. The variant is nil when there is none.
 func (s *Schema) shape(doc Document) (*record, *variant) {
@@ -177,10 +202,45 @@ func (s *Schema) link(comp *compiler) error {
 			s.config = f
 		}
 	}
+	for _, rules := range s.entity.GetOverlaps() {
+		if err := s.linkOverlap(rules); err != nil {
+			return fmt.Errorf("overlap of %s: %w", rules.GetField(), err)
+		}
+	}
 	if s.entity.GetPluginConfig() {
 		return s.linkPlugins(comp)
 	}
 	return s.linkSubschemas(comp)
+}
+
+func (s *Schema) linkOverlap(rules *schemapb.Overlap) error {
+	ref := s.record.byName[rules.GetReference()]
+	if ref == nil || ref.target == nil {
+		return fmt.Errorf("%q is no reference", rules.GetReference())
+	}
+	o := Overlap{Field: rules.GetField(), Reference: ref.name, Target: ref.target, Text: rules.GetErr()}
+	other := o.Target
+	if kind := rules.GetChildren(); kind != "" {
+		if other = s.catalogue.byKind[kind]; other == nil {
+			return fmt.Errorf("%q is no entity", kind)
+		}
+		for _, f := range other.record.fields {
+			if f.typ == typeForeign && f.rules.GetReference() == o.Target.Kind() {
+				o.Children, o.Through = other, f.name
+				break
+			}
+		}
+		if o.Children == nil {
+			return fmt.Errorf("%s do not refer to %s", kind, o.Target.Kind())
+		}
+	}
+	for _, one := range []*Schema{s, other} {
+		if f := one.record.byName[o.Field]; f == nil || f.typ != typeSet {
+			return fmt.Errorf("%s have no such set", one.Kind())
+		}
+	}
+	s.overlaps = append(s.overlaps, o)
+	return nil
 }
 
 func (s *Schema) linkSubschemas(comp *compiler) error {

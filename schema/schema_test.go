@@ -345,3 +345,40 @@ func TestMergeForeignMembers(t *testing.T) {
 		}
 	}
 }
+
+func TestOverlaps(t *testing.T) {
+	c := load(t)
+	plugins, routes := entity(t, "plugins"), entity(t, "routes")
+	got := plugins.Overlaps()
+	if len(got) != 2 || got[0].Reference != "route" || got[0].Target.Kind() != "routes" || got[0].Children != nil ||
+		got[1].Reference != "service" || got[1].Children.Kind() != "routes" || got[1].Through != "service" {
+		t.Errorf("Overlaps of plugins = %+v", got)
+	}
+	if len(routes.Overlaps()) != 0 {
+		t.Errorf("Overlaps of routes = %+v", routes.Overlaps())
+	}
+	things := entitySchema(t, protoField("r", inner, `reference: "things"`)+repeated("s", text, `type: TYPE_SET`), ``,
+		`overlaps { field: "s" reference: "r" children: "things" }`)
+	if got := things.Overlaps(); len(got) != 1 || got[0].Through != "r" {
+		t.Errorf("Overlaps of things = %+v", got)
+	}
+	if len(c.Plugins()[0].Overlaps()) != 0 {
+		t.Error("a plugin's configuration has overlaps")
+	}
+}
+
+func TestUndecided(t *testing.T) {
+	for _, tt := range []struct {
+		kind, body string
+		want       bool
+	}{
+		{"plugins", `{}`, true},
+		{"plugins", `{"name":"nothing"}`, false},
+		{"routes", `{}`, false}, // protocols have a default
+		{"services", `{}`, false},
+	} {
+		if got := entity(t, tt.kind).Undecided(mustParse(t, tt.body)); got != tt.want {
+			t.Errorf("Undecided(%s %s) = %t", tt.kind, tt.body, got)
+		}
+	}
+}

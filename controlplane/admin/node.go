@@ -18,6 +18,10 @@ import (
 	"github.com/gibbon-gateway/gibbon/schema"
 )
 
+// pluginKind is the kind of the entities that GET / and the plugins' own paths
+// are about.
+const pluginKind = "plugins"
+
 // node implements the Node service.
 type node struct {
 	adminpb.UnimplementedNodeServer

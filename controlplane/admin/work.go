@@ -79,7 +79,7 @@ func (w *work) complete(s *schema.Schema, body schema.Document, op schema.Op) (s
 	if err != nil {
 		return doc, err
 	}
-	if err := w.checkProtocols(s, doc); err != nil {
+	if err := w.checkOverlaps(s, doc); err != nil {
 		return doc, err
 	}
 	if err := s.Validate(doc, op); err != nil {
@@ -174,7 +174,7 @@ func (w *work) absent(s *schema.Schema, parent *relation, read input, err error)
 	if bodyErr != nil {
 		return bodyErr
 	}
-	if parent != nil || s.Kind() == pluginKind && body.Get("name").IsAbsent() {
+	if parent != nil || s.Undecided(body) {
 		return errNotFound()
 	}
 	if _, bodyErr = s.Expand(body, schema.Document{}); bodyErr != nil {
@@ -198,7 +198,7 @@ func (w *work) change(old stored, body schema.Document) (stored, error) {
 	if err != nil {
 		return stored{}, err
 	}
-	if err := w.checkProtocols(s, doc); err != nil {
+	if err := w.checkOverlaps(s, doc); err != nil {
 		return stored{}, err
 	}
 	if err := s.ValidateUpdate(old.doc, doc); err != nil {

@@ -160,7 +160,8 @@ var File_gibbon_entity_v1_plugin_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_plugin_proto_rawDesc = "" +
 	"\n" +
-	"\x1dgibbon/entity/v1/plugin.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xc1\t\n" +
+	"\x1dgibbon/entity/v1/plugin.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xf4\n" +
+	"\n" +
 	"\x06Plugin\x126\n" +
 	"\x02id\x18\x01 \x01(\tB&\xca\xf3\x18\"\xa8\x01\x01\xb0\x01\x01\xaa\x02\x19The plugin instance's id.R\x02id\x12/\n" +
 	"\x04name\x18\x02 \x01(\tB\x1b\xca\xf3\x18\x17\x10\x01\xaa\x02\x12The plugin's name.R\x04name\x12Y\n" +
@@ -176,12 +177,14 @@ const file_gibbon_entity_v1_plugin_proto_rawDesc = "" +
 	" \x01(\fB*\xca\xf3\x18&\b\x02\x10\x01\xaa\x02\x1fThe plugin's own configuration.R\x06config\x12\x90\x01\n" +
 	"\tprotocols\x18\v \x03(\tBr\xca\xf3\x18n\b\x01\x10\x01\x1a\x1f[\"grpc\",\"grpcs\",\"http\",\"https\"]\xfa\x01\x1a2\x04grpc2\x05grpcs2\x04http2\x05https\xaa\x02)The protocols that the instance runs for.R\tprotocols\x12H\n" +
 	"\aenabled\x18\f \x01(\bB.\xca\xf3\x18*\x10\x01\x1a\x04true\xaa\x02\x1fA disabled instance is not run.R\aenabled\x12H\n" +
-	"\x04tags\x18\x0e \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags:L\xd2\xf3\x18H\n" +
+	"\x04tags\x18\x0e \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags:\xfe\x01\xd2\xf3\x18\xf9\x01\n" +
 	"\aplugins\"\rinstance_name2 \n" +
 	"\x04name\n" +
 	"\x05route\n" +
 	"\aservice\n" +
-	"\bconsumer:\x04nameH\x01Z\x04nameB\x10\n" +
+	"\bconsumer:\x04nameH\x01Z\x04nameb?\n" +
+	"\tprotocols\x12\x05route\"+must match the associated route's protocolsbn\n" +
+	"\tprotocols\x12\aservice\x1a\x06routes\"Pmust match the protocols of at least one route pointing to this Plugin's serviceB\x10\n" +
 	"\x0e_instance_nameJ\x04\b\t\x10\n" +
 	"J\x04\b\r\x10\x0eB@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1;entitypbb\x06proto3"
 

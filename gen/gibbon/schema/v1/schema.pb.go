@@ -1771,9 +1771,12 @@ type Entity struct {
 	// ttl entities accept ttl (seconds), keep it as the hidden expires_at, show
 	// the seconds left, and vanish when they have passed.
 	Ttl bool `protobuf:"varint,10,opt,name=ttl,proto3" json:"ttl,omitempty"`
-	// lookup_by_name lets GET, PATCH and DELETE find an entity by this field
+	// lookup_field lets GET, PATCH and DELETE find an entity by this field
 	// when exactly one has the value.
-	LookupField   string `protobuf:"bytes,11,opt,name=lookup_field,json=lookupField,proto3" json:"lookup_field,omitempty"`
+	LookupField string `protobuf:"bytes,11,opt,name=lookup_field,json=lookupField,proto3" json:"lookup_field,omitempty"`
+	// overlaps are about an entity and those that it refers to. The first one
+	// whose reference is set decides.
+	Overlaps      []*Overlap `protobuf:"bytes,12,rep,name=overlaps,proto3" json:"overlaps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1885,6 +1888,89 @@ func (x *Entity) GetLookupField() string {
 	return ""
 }
 
+func (x *Entity) GetOverlaps() []*Overlap {
+	if x != nil {
+		return x.Overlaps
+	}
+	return nil
+}
+
+// Overlap asks that an entity can work together with the one it refers to: the
+// two must share an element of a set, as a plugin and its route a protocol.
+type Overlap struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// field is the set; it has that name on both sides.
+	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
+	// reference is the foreign field that names the other entity.
+	Reference string `protobuf:"bytes,2,opt,name=reference,proto3" json:"reference,omitempty"`
+	// children is a kind whose entities refer to the other one, and whose set
+	// counts in the place of its own: one of them must share an element, unless
+	// there is none at all.
+	Children string `protobuf:"bytes,3,opt,name=children,proto3" json:"children,omitempty"`
+	// err is the text on the field.
+	Err           string `protobuf:"bytes,4,opt,name=err,proto3" json:"err,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Overlap) Reset() {
+	*x = Overlap{}
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Overlap) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Overlap) ProtoMessage() {}
+
+func (x *Overlap) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Overlap.ProtoReflect.Descriptor instead.
+func (*Overlap) Descriptor() ([]byte, []int) {
+	return file_gibbon_schema_v1_schema_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Overlap) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *Overlap) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *Overlap) GetChildren() string {
+	if x != nil {
+		return x.Children
+	}
+	return ""
+}
+
+func (x *Overlap) GetErr() string {
+	if x != nil {
+		return x.Err
+	}
+	return ""
+}
+
 // Subschema adds rules for the values of the subschema key that it lists.
 type Subschema struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1897,7 +1983,7 @@ type Subschema struct {
 
 func (x *Subschema) Reset() {
 	*x = Subschema{}
-	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[17]
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1909,7 +1995,7 @@ func (x *Subschema) String() string {
 func (*Subschema) ProtoMessage() {}
 
 func (x *Subschema) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[17]
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1922,7 +2008,7 @@ func (x *Subschema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subschema.ProtoReflect.Descriptor instead.
 func (*Subschema) Descriptor() ([]byte, []int) {
-	return file_gibbon_schema_v1_schema_proto_rawDescGZIP(), []int{17}
+	return file_gibbon_schema_v1_schema_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Subschema) GetWhen() []string {
@@ -1957,7 +2043,7 @@ type SubschemaField struct {
 
 func (x *SubschemaField) Reset() {
 	*x = SubschemaField{}
-	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[18]
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1969,7 +2055,7 @@ func (x *SubschemaField) String() string {
 func (*SubschemaField) ProtoMessage() {}
 
 func (x *SubschemaField) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[18]
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1982,7 +2068,7 @@ func (x *SubschemaField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubschemaField.ProtoReflect.Descriptor instead.
 func (*SubschemaField) Descriptor() ([]byte, []int) {
-	return file_gibbon_schema_v1_schema_proto_rawDescGZIP(), []int{18}
+	return file_gibbon_schema_v1_schema_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SubschemaField) GetName() string {
@@ -2020,7 +2106,7 @@ type Plugin struct {
 
 func (x *Plugin) Reset() {
 	*x = Plugin{}
-	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[19]
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2032,7 +2118,7 @@ func (x *Plugin) String() string {
 func (*Plugin) ProtoMessage() {}
 
 func (x *Plugin) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[19]
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2045,7 +2131,7 @@ func (x *Plugin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plugin.ProtoReflect.Descriptor instead.
 func (*Plugin) Descriptor() ([]byte, []int) {
-	return file_gibbon_schema_v1_schema_proto_rawDescGZIP(), []int{19}
+	return file_gibbon_schema_v1_schema_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Plugin) GetName() string {
@@ -2308,7 +2394,7 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\x04when\x18\x01 \x03(\v2\x1b.gibbon.schema.v1.ConditionR\x04when\x12\x16\n" +
 	"\x06fields\x18\x02 \x03(\tR\x06fields\";\n" +
 	"\bDenyWhen\x12/\n" +
-	"\x04when\x18\x01 \x03(\v2\x1b.gibbon.schema.v1.ConditionR\x04when\"\x8c\x03\n" +
+	"\x04when\x18\x01 \x03(\v2\x1b.gibbon.schema.v1.ConditionR\x04when\"\xc3\x03\n" +
 	"\x06Entity\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1f\n" +
@@ -2324,7 +2410,13 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\rplugin_config\x18\t \x01(\bR\fpluginConfig\x12\x10\n" +
 	"\x03ttl\x18\n" +
 	" \x01(\bR\x03ttl\x12!\n" +
-	"\flookup_field\x18\v \x01(\tR\vlookupField\"\x8a\x01\n" +
+	"\flookup_field\x18\v \x01(\tR\vlookupField\x125\n" +
+	"\boverlaps\x18\f \x03(\v2\x19.gibbon.schema.v1.OverlapR\boverlaps\"k\n" +
+	"\aOverlap\x12\x14\n" +
+	"\x05field\x18\x01 \x01(\tR\x05field\x12\x1c\n" +
+	"\treference\x18\x02 \x01(\tR\treference\x12\x1a\n" +
+	"\bchildren\x18\x03 \x01(\tR\bchildren\x12\x10\n" +
+	"\x03err\x18\x04 \x01(\tR\x03err\"\x8a\x01\n" +
 	"\tSubschema\x12\x12\n" +
 	"\x04when\x18\x01 \x03(\tR\x04when\x128\n" +
 	"\x06fields\x18\x02 \x03(\v2 .gibbon.schema.v1.SubschemaFieldR\x06fields\x12/\n" +
@@ -2372,7 +2464,7 @@ func file_gibbon_schema_v1_schema_proto_rawDescGZIP() []byte {
 }
 
 var file_gibbon_schema_v1_schema_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_gibbon_schema_v1_schema_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_gibbon_schema_v1_schema_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_gibbon_schema_v1_schema_proto_goTypes = []any{
 	(Type)(0),                           // 0: gibbon.schema.v1.Type
 	(OnDelete)(0),                       // 1: gibbon.schema.v1.OnDelete
@@ -2394,11 +2486,12 @@ var file_gibbon_schema_v1_schema_proto_goTypes = []any{
 	(*RequireWhen)(nil),                 // 17: gibbon.schema.v1.RequireWhen
 	(*DenyWhen)(nil),                    // 18: gibbon.schema.v1.DenyWhen
 	(*Entity)(nil),                      // 19: gibbon.schema.v1.Entity
-	(*Subschema)(nil),                   // 20: gibbon.schema.v1.Subschema
-	(*SubschemaField)(nil),              // 21: gibbon.schema.v1.SubschemaField
-	(*Plugin)(nil),                      // 22: gibbon.schema.v1.Plugin
-	(*descriptorpb.FieldOptions)(nil),   // 23: google.protobuf.FieldOptions
-	(*descriptorpb.MessageOptions)(nil), // 24: google.protobuf.MessageOptions
+	(*Overlap)(nil),                     // 20: gibbon.schema.v1.Overlap
+	(*Subschema)(nil),                   // 21: gibbon.schema.v1.Subschema
+	(*SubschemaField)(nil),              // 22: gibbon.schema.v1.SubschemaField
+	(*Plugin)(nil),                      // 23: gibbon.schema.v1.Plugin
+	(*descriptorpb.FieldOptions)(nil),   // 24: google.protobuf.FieldOptions
+	(*descriptorpb.MessageOptions)(nil), // 25: google.protobuf.MessageOptions
 }
 var file_gibbon_schema_v1_schema_proto_depIdxs = []int32{
 	0,  // 0: gibbon.schema.v1.Field.type:type_name -> gibbon.schema.v1.Type
@@ -2434,25 +2527,26 @@ var file_gibbon_schema_v1_schema_proto_depIdxs = []int32{
 	14, // 30: gibbon.schema.v1.RequireWhen.when:type_name -> gibbon.schema.v1.Condition
 	14, // 31: gibbon.schema.v1.DenyWhen.when:type_name -> gibbon.schema.v1.Condition
 	5,  // 32: gibbon.schema.v1.Entity.unique_together:type_name -> gibbon.schema.v1.Strings
-	20, // 33: gibbon.schema.v1.Entity.subschemas:type_name -> gibbon.schema.v1.Subschema
-	21, // 34: gibbon.schema.v1.Subschema.fields:type_name -> gibbon.schema.v1.SubschemaField
-	11, // 35: gibbon.schema.v1.Subschema.checks:type_name -> gibbon.schema.v1.Check
-	3,  // 36: gibbon.schema.v1.SubschemaField.rules:type_name -> gibbon.schema.v1.Field
-	2,  // 37: gibbon.schema.v1.Plugin.forbidden_scopes:type_name -> gibbon.schema.v1.Scope
-	11, // 38: gibbon.schema.v1.Plugin.checks:type_name -> gibbon.schema.v1.Check
-	23, // 39: gibbon.schema.v1.field:extendee -> google.protobuf.FieldOptions
-	24, // 40: gibbon.schema.v1.record:extendee -> google.protobuf.MessageOptions
-	24, // 41: gibbon.schema.v1.entity:extendee -> google.protobuf.MessageOptions
-	24, // 42: gibbon.schema.v1.plugin:extendee -> google.protobuf.MessageOptions
-	3,  // 43: gibbon.schema.v1.field:type_name -> gibbon.schema.v1.Field
-	9,  // 44: gibbon.schema.v1.record:type_name -> gibbon.schema.v1.Record
-	19, // 45: gibbon.schema.v1.entity:type_name -> gibbon.schema.v1.Entity
-	22, // 46: gibbon.schema.v1.plugin:type_name -> gibbon.schema.v1.Plugin
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	43, // [43:47] is the sub-list for extension type_name
-	39, // [39:43] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	21, // 33: gibbon.schema.v1.Entity.subschemas:type_name -> gibbon.schema.v1.Subschema
+	20, // 34: gibbon.schema.v1.Entity.overlaps:type_name -> gibbon.schema.v1.Overlap
+	22, // 35: gibbon.schema.v1.Subschema.fields:type_name -> gibbon.schema.v1.SubschemaField
+	11, // 36: gibbon.schema.v1.Subschema.checks:type_name -> gibbon.schema.v1.Check
+	3,  // 37: gibbon.schema.v1.SubschemaField.rules:type_name -> gibbon.schema.v1.Field
+	2,  // 38: gibbon.schema.v1.Plugin.forbidden_scopes:type_name -> gibbon.schema.v1.Scope
+	11, // 39: gibbon.schema.v1.Plugin.checks:type_name -> gibbon.schema.v1.Check
+	24, // 40: gibbon.schema.v1.field:extendee -> google.protobuf.FieldOptions
+	25, // 41: gibbon.schema.v1.record:extendee -> google.protobuf.MessageOptions
+	25, // 42: gibbon.schema.v1.entity:extendee -> google.protobuf.MessageOptions
+	25, // 43: gibbon.schema.v1.plugin:extendee -> google.protobuf.MessageOptions
+	3,  // 44: gibbon.schema.v1.field:type_name -> gibbon.schema.v1.Field
+	9,  // 45: gibbon.schema.v1.record:type_name -> gibbon.schema.v1.Record
+	19, // 46: gibbon.schema.v1.entity:type_name -> gibbon.schema.v1.Entity
+	23, // 47: gibbon.schema.v1.plugin:type_name -> gibbon.schema.v1.Plugin
+	48, // [48:48] is the sub-list for method output_type
+	48, // [48:48] is the sub-list for method input_type
+	44, // [44:48] is the sub-list for extension type_name
+	40, // [40:44] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_gibbon_schema_v1_schema_proto_init() }
@@ -2481,7 +2575,7 @@ func file_gibbon_schema_v1_schema_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gibbon_schema_v1_schema_proto_rawDesc), len(file_gibbon_schema_v1_schema_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 4,
 			NumServices:   0,
 		},
