@@ -11,7 +11,6 @@ import (
 
 	"github.com/gibbon-gateway/gibbon/controlplane"
 	"github.com/gibbon-gateway/gibbon/internal/buildinfo"
-	"github.com/gibbon-gateway/gibbon/schema"
 )
 
 func (c *cli) controlPlaneCommand() *cobra.Command {
@@ -30,19 +29,11 @@ bootstrap' has prepared, and a certificate that 'gibbon hybrid gen_cert' makes.`
 }
 
 func (c *cli) runControlPlane(ctx context.Context) (err error) {
-	flags, err := c.settingsFlags()
+	n, err := c.start("controlplane")
 	if err != nil {
 		return err
 	}
-	n, err := c.start("controlplane", flags)
-	if err != nil {
-		return err
-	}
-	defer n.pid.release(n.log.Logger)
-	catalogue, err := schema.Load()
-	if err != nil {
-		return err
-	}
+	defer n.stop()
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	st, err := openStore(ctx, n.settings, n.log.Logger)
@@ -51,7 +42,7 @@ func (c *cli) runControlPlane(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	control, err := controlplane.New(ctx, controlplane.Config{
-		Settings: n.settings, Catalogue: catalogue, Store: st, NodeID: n.id, Log: n.log,
+		Settings: n.settings, Catalogue: n.catalogue, Store: st, NodeID: n.id, Log: n.log,
 	})
 	if err != nil {
 		return err

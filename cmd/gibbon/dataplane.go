@@ -10,7 +10,6 @@ import (
 
 	"github.com/gibbon-gateway/gibbon/dataplane"
 	"github.com/gibbon-gateway/gibbon/internal/buildinfo"
-	"github.com/gibbon-gateway/gibbon/schema"
 )
 
 func (c *cli) dataPlaneCommand() *cobra.Command {
@@ -28,23 +27,15 @@ in its prefix, from which it can start when no control plane answers.`,
 }
 
 func (c *cli) runDataPlane(ctx context.Context) error {
-	flags, err := c.settingsFlags()
+	n, err := c.start("dataplane")
 	if err != nil {
 		return err
 	}
-	n, err := c.start("dataplane", flags)
-	if err != nil {
-		return err
-	}
-	defer n.pid.release(n.log.Logger)
-	catalogue, err := schema.Load()
-	if err != nil {
-		return err
-	}
+	defer n.stop()
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	data, err := dataplane.New(ctx, dataplane.Config{
-		Settings: n.settings, Catalogue: catalogue, NodeID: n.id, Log: n.log,
+		Settings: n.settings, Catalogue: n.catalogue, NodeID: n.id, Log: n.log,
 	})
 	if err != nil {
 		return err

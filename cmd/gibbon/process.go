@@ -14,6 +14,7 @@ import (
 
 	"github.com/gibbon-gateway/gibbon/internal/settings"
 	"github.com/gibbon-gateway/gibbon/internal/telemetry"
+	"github.com/gibbon-gateway/gibbon/schema"
 )
 
 // untilSignal returns a context that ends at the first SIGTERM, SIGINT or
@@ -47,25 +48,31 @@ func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 // exitCut is the exit code of a drain that had to cut requests.
 const exitCut = 3
 
-// node is a process with a prefix: its settings, its log, its identity.
+// node is a process with a prefix: its settings, its log, its identity, and what
+// the schemas of this binary say.
 type node struct {
-	settings *settings.Settings
-	log      *telemetry.Log
-	id       string
-	pid      *pidFile
-	load     func() (*settings.Settings, []string, error)
+	settings  *settings.Settings
+	catalogue *schema.Catalogue
+	log       *telemetry.Log
+	id        string
+	pid       *pidFile
+	load      func() (*settings.Settings, []string, error)
 }
 
 // start loads the settings of a command, readies its prefix, and takes the
-// command's place in it: two processes of one kind cannot share a prefix.
-func (c *cli) start(command string, flags map[string]string) (*node, error) {
+// command's place in it: two processes of one kind cannot share a prefix. The
+// caller ends with stop.
+func (c *cli) start(command string) (*node, error) {
+	flags, err := c.settingsFlags()
+	if err != nil {
+		return nil, err
+	}
 	n := &node{load: func() (*settings.Settings, []string, error) {
 		return settings.Load(settings.Source{
 			Command: command, ConfFile: c.conf, Prefix: c.prefix, Environ: os.Environ(), Flags: flags,
 		})
 	}}
 	var warnings []string
-	var err error
 	if n.settings, warnings, err = n.load(); err != nil {
 		return nil, err
 	}
@@ -85,11 +92,15 @@ func (c *cli) start(command string, flags map[string]string) (*node, error) {
 		return nil, err
 	}
 	n.settings.NodeID = n.id
-	if n.pid, err = takePID(n.settings.Prefix, command); err != nil {
+	if n.catalogue, err = schema.Load(); err != nil {
 		return nil, err
 	}
-	return n, nil
+	n.pid, err = takePID(n.settings.Prefix, command)
+	return n, err
 }
+
+// stop gives up the place in the prefix.
+func (n *node) stop() { n.pid.release(n.log.Logger) }
 
 // onReload calls f for each SIGHUP until ctx ends.
 func (n *node) onReload(ctx context.Context, f func(*settings.Settings)) {

@@ -16,7 +16,6 @@ import (
 	"github.com/gibbon-gateway/gibbon/dataplane"
 	"github.com/gibbon-gateway/gibbon/internal/buildinfo"
 	"github.com/gibbon-gateway/gibbon/internal/settings"
-	"github.com/gibbon-gateway/gibbon/schema"
 )
 
 func (c *cli) runCommand() *cobra.Command {
@@ -57,19 +56,11 @@ func (c *cli) settingsFlags() (map[string]string, error) {
 
 // runBoth runs both planes, and the echo model too unless its address is empty.
 func (c *cli) runBoth(ctx context.Context, echo string) (err error) {
-	flags, err := c.settingsFlags()
+	n, err := c.start("run")
 	if err != nil {
 		return err
 	}
-	n, err := c.start("run", flags)
-	if err != nil {
-		return err
-	}
-	defer n.pid.release(n.log.Logger)
-	catalogue, err := schema.Load()
-	if err != nil {
-		return err
-	}
+	defer n.stop()
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 
@@ -89,13 +80,13 @@ func (c *cli) runBoth(ctx context.Context, echo string) (err error) {
 
 	memory := bufconn.Listen(1 << 20)
 	control, err := controlplane.New(ctx, controlplane.Config{
-		Settings: n.settings, Catalogue: catalogue, Store: st, NodeID: n.id, InProcess: memory, Log: n.log,
+		Settings: n.settings, Catalogue: n.catalogue, Store: st, NodeID: n.id, InProcess: memory, Log: n.log,
 	})
 	if err != nil {
 		return err
 	}
 	data, err := dataplane.New(ctx, dataplane.Config{
-		Settings: n.settings, Catalogue: catalogue, NodeID: n.id, Log: n.log,
+		Settings: n.settings, Catalogue: n.catalogue, NodeID: n.id, Log: n.log,
 		Dial: func(ctx context.Context) (net.Conn, error) { return memory.DialContext(ctx) },
 	})
 	if err != nil {
