@@ -51,6 +51,11 @@ func buildOptions(cfg Config, all []plugin.Plugin, keeper *runtime.Keeper, calls
 			MaxRequests: s.UpstreamMaxRequests, HeadSize: int(s.UpstreamHeadSize),
 		},
 	}
+	// A router that is not there would make every configuration one that cannot be
+	// put in force.
+	if _, err := router.New(nil, nil, o.Router); err != nil {
+		return runtime.Options{}, fmt.Errorf("router_flavor, route_match_calculation: %w", err)
+	}
 	if o.Upstream.PoolSize == 0 {
 		o.Upstream.PoolSize = -1 // Kong's 0 turns the pool off
 	}

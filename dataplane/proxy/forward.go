@@ -52,6 +52,9 @@ func (x *exchange) forward() *answer {
 	client := x.service.Client
 	if u.Foreign {
 		client = x.service.Foreign
+	} else if err := x.service.Broken; err != nil {
+		x.p.o.Log.Warn("a service cannot be called", "request_id", r.ID, "service", r.Service.GetId(), "error", err)
+		return page(http.StatusBadGateway)
 	}
 	out := upstream.Request{
 		Method: r.Method, Scheme: u.Scheme, Host: hostHeader(u), Target: u.Path, Header: r.Header,

@@ -38,8 +38,9 @@ type headerRule struct {
 	single  bool // regexes count only while the header has one value
 }
 
-// candidatesOf cuts a route by its paths.
-func candidatesOf(route *entitypb.Route, service *entitypb.Service, o Options) ([]*candidate, error) {
+// candidatesOf cuts a route by its paths. What of it does not compile is told to
+// flaw.
+func candidatesOf(route *entitypb.Route, service *entitypb.Service, o Options, flaw func(field string, err error)) []*candidate {
 	base := candidate{route: route, service: service}
 	if len(route.GetMethods()) > 0 {
 		base.methods = map[string]bool{}
@@ -56,21 +57,14 @@ func candidatesOf(route *entitypb.Route, service *entitypb.Service, o Options) (
 		}
 		base.hosts = append(base.hosts, h)
 	}
-	headers, err := headerRules(route, o)
-	if err != nil {
-		return nil, err
-	}
-	base.headers = headers
+	base.headers = headerRules(route, o, flaw)
 	for _, sni := range route.GetSnis() {
 		base.snis = append(base.snis, strings.ToLower(strings.TrimSuffix(sni, ".")))
 	}
 	base.httpsOnly = len(base.snis) > 0 && o.Flavor == TraditionalCompatible && o.Calculation == Strict &&
 		!slices.Contains(route.GetProtocols(), "http") && !slices.Contains(route.GetProtocols(), "grpc")
 
-	groups, err := pathGroups(route, o)
-	if err != nil {
-		return nil, err
-	}
+	groups := pathGroups(route, o, flaw)
 	list := make([]*candidate, 0, len(groups))
 	for _, g := range groups {
 		c := base
@@ -78,10 +72,13 @@ func candidatesOf(route *entitypb.Route, service *entitypb.Service, o Options) (
 		c.rank = rankOf(&c, wildcardPort, o)
 		list = append(list, &c)
 	}
-	return list, nil
+	return list
 }
 
-func headerRules(route *entitypb.Route, o Options) ([]headerRule, error) {
+// headerRules are what a route asks of headers. A pattern that does not compile
+// is no value that a header could have, so that a rule without others is never
+// fulfilled.
+func headerRules(route *entitypb.Route, o Options, flaw func(field string, err error)) []headerRule {
 	var rules []headerRule
 	for _, name := range slices.Sorted(maps.Keys(route.GetHeaders())) {
 		rule := headerRule{name: http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-")), single: o.Flavor == Traditional}
@@ -94,13 +91,14 @@ func headerRules(route *entitypb.Route, o Options) ([]headerRule, error) {
 			}
 			re, err := regexp.Compile(pattern)
 			if err != nil {
-				return nil, &RouteError{Route: route, Field: "headers", Err: err}
+				flaw("headers", err)
+				continue
 			}
 			rule.regexes = append(rule.regexes, re)
 		}
 		rules = append(rules, rule)
 	}
-	return rules, nil
+	return rules
 }
 
 // pathGroup is a set of paths of one weight.
@@ -111,10 +109,11 @@ type pathGroup struct {
 
 // pathGroups cuts a route's paths into groups of one weight: all regular
 // expressions together and the prefixes by length, or, in the flavour
-// traditional, each path alone. A route without paths is one group.
-func pathGroups(route *entitypb.Route, o Options) ([]pathGroup, error) {
+// traditional, each path alone. A route without paths is one group, one whose
+// patterns all fail to compile is none.
+func pathGroups(route *entitypb.Route, o Options, flaw func(field string, err error)) []pathGroup {
 	if len(route.GetPaths()) == 0 {
-		return []pathGroup{{}}, nil
+		return []pathGroup{{}}
 	}
 	var groups []pathGroup
 	index := map[int]int{} // weight → place in groups
@@ -126,7 +125,8 @@ func pathGroups(route *entitypb.Route, o Options) ([]pathGroup, error) {
 			// several only.
 			re, err := regexp.Compile("^" + pattern)
 			if err != nil {
-				return nil, &RouteError{Route: route, Field: fmt.Sprintf("paths.%d", i+1), Err: err}
+				flaw(fmt.Sprintf("paths.%d", i+1), err)
+				continue
 			}
 			g.regexes, weight = []*regexp.Regexp{re}, -1
 		} else {
@@ -140,7 +140,7 @@ func pathGroups(route *entitypb.Route, o Options) ([]pathGroup, error) {
 		index[weight] = len(groups)
 		groups = append(groups, g)
 	}
-	return groups, nil
+	return groups
 }
 
 // rankOf works a candidate's rank out.

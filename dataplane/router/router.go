@@ -91,11 +91,13 @@ type Router struct {
 	lengths  []int // of the prefixes, ascending
 	rest     []*candidate
 	flavor   Flavor
+	flaws    []*RouteError
 }
 
 // New builds a router. Services are by id; a route of a disabled service is left
-// out, as is one without HTTP protocols. The error names the route that has a
-// pattern that does not compile or refers to a service that is not there.
+// out, as is one without HTTP protocols. The error names the route that refers to
+// a service that is not there. A pattern that does not compile matches nothing,
+// and takes no other route down with it: see Flaws.
 func New(routes []*entitypb.Route, services map[string]*entitypb.Service, o Options) (*Router, error) {
 	switch o.Flavor {
 	case "":
@@ -113,6 +115,7 @@ func New(routes []*entitypb.Route, services map[string]*entitypb.Service, o Opti
 	}
 
 	var all []*candidate
+	var flaws []*RouteError
 	for _, route := range routes {
 		if !slices.ContainsFunc(route.GetProtocols(), isHTTP) {
 			continue
@@ -126,15 +129,13 @@ func New(routes []*entitypb.Route, services map[string]*entitypb.Service, o Opti
 				continue
 			}
 		}
-		split, err := candidatesOf(route, service, o)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, split...)
+		all = append(all, candidatesOf(route, service, o, func(field string, err error) {
+			flaws = append(flaws, &RouteError{Route: route, Field: field, Err: err})
+		})...)
 	}
 	slices.SortStableFunc(all, func(a, b *candidate) int { return a.rank.compare(b.rank) })
 
-	r := &Router{byHost: map[string][]*candidate{}, byPrefix: map[string][]*candidate{}, flavor: o.Flavor}
+	r := &Router{byHost: map[string][]*candidate{}, byPrefix: map[string][]*candidate{}, flavor: o.Flavor, flaws: flaws}
 	for i, c := range all {
 		c.order = i
 		r.add(c)
@@ -147,7 +148,11 @@ func New(routes []*entitypb.Route, services map[string]*entitypb.Service, o Opti
 	return r, nil
 }
 
-// RouteError says which route a router could not be built with.
+// Flaws are the patterns of routes that do not compile. A control plane lets none
+// in; they come from one of another version.
+func (r *Router) Flaws() []*RouteError { return r.flaws }
+
+// RouteError says which route is wrong, and in which field.
 type RouteError struct {
 	Route *entitypb.Route
 	Field string

@@ -56,10 +56,6 @@ func TestNewRefuses(t *testing.T) {
 		field   string
 		text    string
 	}{
-		{"a regular expression that does not compile", route("x", func(r *entitypb.Route) { r.Paths = []string{"/ok", "~/a("} }), Options{}, "paths.2", "missing closing"},
-		{"a header pattern that does not compile", route("x", func(r *entitypb.Route) {
-			r.Headers = map[string]*entitypb.Values{"a": {Values: []string{"~*["}}}
-		}), Options{}, "headers", "missing closing"},
 		{"a service that is not there", route("x", func(r *entitypb.Route) { r.Service = &entitypb.Reference{Id: "gone"} }), Options{}, "service", "gone"},
 		{"a flavour that is not there", route("x", func(*entitypb.Route) {}), Options{Flavor: "expressions"}, "", `"expressions"`},
 		{"a calculation that is not there", route("x", func(*entitypb.Route) {}), Options{Calculation: "guess"}, "", `"guess"`},
@@ -74,6 +70,46 @@ func TestNewRefuses(t *testing.T) {
 				t.Errorf("error = %#v, want a RouteError of field %s", err, tt.field)
 			}
 		})
+	}
+}
+
+// A pattern that does not compile matches nothing and harms nobody else: neither
+// other routes, nor what else its own route says.
+func TestFlaws(t *testing.T) {
+	routes := []*entitypb.Route{
+		route("mixed", func(r *entitypb.Route) { r.Paths = []string{"/ok", "~/a("} }),
+		route("path", func(r *entitypb.Route) { r.Paths = []string{"~/a("} }),
+		route("header", func(r *entitypb.Route) {
+			r.Headers = map[string]*entitypb.Values{"a": {Values: []string{"~*["}}}
+		}),
+		route("either", func(r *entitypb.Route) {
+			r.Headers = map[string]*entitypb.Values{"b": {Values: []string{"~*[", "yes"}}}
+		}),
+	}
+	for _, o := range []Options{{}, {Calculation: Original}, {Flavor: Traditional}} {
+		r, err := New(routes, nil, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var flaws []string
+		for _, flaw := range r.Flaws() {
+			flaws = append(flaws, flaw.Route.GetName()+" "+flaw.Field)
+		}
+		if want := []string{"mixed paths.2", "path paths.1", "header headers", "either headers"}; !slices.Equal(flaws, want) {
+			t.Errorf("%+v: flaws %q, want %q", o, flaws, want)
+		}
+		for _, tt := range []struct{ path, name, value, want string }{
+			{"/ok", "", "", "mixed"}, {"/a(", "", "", ""}, {"/a", "", "", ""}, {"/x", "A", "[", ""}, {"/x", "B", "yes", "either"},
+		} {
+			header := http.Header{}
+			if tt.name != "" {
+				header[tt.name] = []string{tt.value}
+			}
+			m, _ := r.Match(&Request{Method: "GET", Scheme: "http", Host: "a", Port: 80, Path: tt.path, Header: header})
+			if got := m.Route.GetName(); got != tt.want {
+				t.Errorf("%+v: %s %s=%s matches %q, want %q", o, tt.path, tt.name, tt.value, got, tt.want)
+			}
+		}
 	}
 }
 

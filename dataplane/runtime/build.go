@@ -206,6 +206,10 @@ func (b *builder) readRoutes(services map[string]*Service, chains *index) {
 		b.problems.add(problem)
 		return
 	}
+	for _, flaw := range b.rt.router.Flaws() {
+		b.Log.Warn("a pattern of a route matches nothing since it cannot be read", "route", flaw.Route.GetName(),
+			"route_id", flaw.Route.GetId(), "field", flaw.Field, "error", flaw.Err)
+	}
 	b.rt.global = chains.chain("", "")
 	// Most routes have no plugins of their own and share a chain with the others
 	// of their service.
@@ -235,9 +239,4 @@ func (b *builder) readRoutes(services map[string]*Service, chains *index) {
 
 func takes(r *entitypb.Route, protocol string) bool {
 	return slices.Contains(r.GetProtocols(), protocol)
-}
-
-// keep holds a resource of the gateway itself.
-func keep[T io.Closer](b *builder, kind, name string, open func() (T, error)) (T, error) {
-	return plugin.Keep(plugin.Env{Name: kind, Keeper: b.rt.holder}, name, open)
 }

@@ -61,8 +61,10 @@ type Service struct {
 	// Scheme is http or https.
 	Scheme string
 	// Client speaks to the service's own address, Foreign to one that a plugin
-	// chose: the service's certificates do not apply there.
+	// chose: the service's certificates do not apply there. Broken is why the
+	// service's own address cannot be called; Client is nil then.
 	Client, Foreign upstream.Client
+	Broken          error
 	// Read bounds the time between two reads from the upstream.
 	Read time.Duration
 	// Retries is how often a failed try is followed by another.

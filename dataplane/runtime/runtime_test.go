@@ -235,16 +235,14 @@ func TestBuildErrors(t *testing.T) {
 		}
 		return struct{}{}, errors.New("cannot be")
 	})
-	bad := services()
-	bad[0].ClientCertificate = ref("nothing")
 	config := &runtime.Config{
-		Services: bad, Routes: routes(),
+		Services: services(), Routes: routes(),
 		Plugins: []*entitypb.Plugin{
 			instance("fine", "key-auth", "", "", ""), instance("p1", "file-log", "", "", ""), instance("panics", "file-log", "r1", "", ""), instance("p3", "unheard-of", "", "", ""),
 		},
 		Keys: []*entitypb.KeyauthCredential{{Id: "k1", Key: "secret", Consumer: ref("nobody")}},
 	}
-	config.Routes[1].Paths = []string{"~/(["}
+	config.Routes[1].Service = ref("nothing")
 	_, err := runtime.BuildConfig(config, options(t, keeper, c.plugin("key-auth"), failing))
 	var refused *runtime.BuildError
 	if !errors.As(err, &refused) {
@@ -256,7 +254,7 @@ func TestBuildErrors(t *testing.T) {
 	}
 	want := []string{
 		`keyauth_credentials k1 "" consumer`, `plugins p1 "file-log" config`, `plugins panics "file-log" config`,
-		`plugins p3 "unheard-of" name`, `services s1 "one" client_certificate`, `routes r2 "route-r2" paths.1`,
+		`plugins p3 "unheard-of" name`, `routes r2 "route-r2" service`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)

@@ -4,11 +4,14 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
 
+	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
 	"github.com/gibbon-gateway/gibbon/dataplane/proxy/upstream"
 )
 
@@ -22,27 +25,16 @@ func (b *builder) readServices() map[string]*Service {
 	}
 	services := make(map[string]*Service, len(b.config.Services))
 	for _, s := range b.config.Services {
-		problem := Problem{Kind: "services", ID: s.GetId(), Name: s.GetName()}
-		service, field, err := b.service(s, certificates)
-		if err != nil {
-			problem.Field, problem.Message = field, err.Error()
-			b.problems.add(problem)
-			continue
-		}
-		services[s.GetId()] = service
+		services[s.GetId()] = b.service(s, certificates)
 	}
-	carrier, field, err := b.service(&entitypb.Service{}, nil)
-	if err != nil {
-		b.problems.add(Problem{Field: field, Message: err.Error()})
-	}
-	b.rt.carrier = carrier
+	b.rt.carrier = b.service(&entitypb.Service{}, nil)
 	return services
 }
 
-// service readies the way to a service's upstream; field names the culprit when
-// that fails.
-func (b *builder) service(s *entitypb.Service, certificates map[string]*entitypb.Certificate) (service *Service, field string, err error) {
-	service = &Service{
+// service readies the way to a service's upstream. One whose trust cannot be
+// settled is broken: it costs its own requests, not the whole configuration.
+func (b *builder) service(s *entitypb.Service, certificates map[string]*entitypb.Certificate) *Service {
+	service := &Service{
 		Service: s,
 		JSON:    render(s),
 		Scheme:  "http",
@@ -63,35 +55,50 @@ func (b *builder) service(s *entitypb.Service, certificates map[string]*entitypb
 		connect: milliseconds(s.ConnectTimeout),
 		write:   milliseconds(s.WriteTimeout),
 	}
-	service.Foreign, err = b.client(identity, b.Upstream.Certificate)
-	if err != nil {
-		return nil, "host", err
-	}
+	service.Foreign = b.client(identity, b.Upstream.Certificate)
 	certificate := b.Upstream.Certificate
 	if id := s.GetClientCertificate().GetId(); id != "" {
-		entity, ok := certificates[id]
-		if !ok {
-			return nil, "client_certificate", fmt.Errorf("certificate %s does not exist", id)
-		}
-		pair, err := tls.X509KeyPair([]byte(entity.GetCert()), []byte(entity.GetKey()))
+		pair, err := clientPair(certificates[id])
 		if err != nil {
-			// The texts of this package hold no part of the key.
-			return nil, "client_certificate", fmt.Errorf("certificate %s: %w", id, err)
+			return b.broken(service, "client_certificate", fmt.Errorf("certificate %s: %w", id, err))
 		}
-		certificate, identity.certificate = &pair, fingerprint(pair)
+		certificate, identity.certificate = pair, fingerprint(pair)
 	}
 	if s.TlsVerify != nil {
 		identity.verify = s.GetTlsVerify()
 	}
 	identity.depth = int(s.GetTlsVerifyDepth())
 	if len(s.GetCaCertificates()) > 0 && identity.verify {
-		return nil, "ca_certificates", fmt.Errorf("certificate authorities of a service are not available on this node")
+		return b.broken(service, "ca_certificates", errors.New("certificate authorities of a service are not available on this node"))
 	}
-	service.Client, err = b.client(identity, certificate)
+	service.Client = b.client(identity, certificate)
+	return service
+}
+
+// broken marks a service that cannot be called, and says so in the log.
+func (b *builder) broken(service *Service, field string, err error) *Service {
+	problem := Problem{
+		Kind: "services", ID: service.Service.GetId(), Name: service.Service.GetName(), Field: field, Message: err.Error(),
+	}
+	b.Log.Warn("a service cannot be called; its requests are answered with status 502", "problem", problem.String())
+	service.Broken = err
+	return service
+}
+
+// clientPair reads the certificate that a service shows. Its errors hold no part
+// of the key.
+func clientPair(entity *entitypb.Certificate) (*tls.Certificate, error) {
+	if entity == nil {
+		return nil, errors.New("it does not exist")
+	}
+	if strings.HasPrefix(entity.GetCert(), "{vault://") || strings.HasPrefix(entity.GetKey(), "{vault://") {
+		return nil, errors.New("vault references are not resolved by this version")
+	}
+	pair, err := tls.X509KeyPair([]byte(entity.GetCert()), []byte(entity.GetKey()))
 	if err != nil {
-		return nil, "host", err
+		return nil, err
 	}
-	return service, "", nil
+	return &pair, nil
 }
 
 // identity is what tells connection pools apart, together with address and
@@ -103,8 +110,9 @@ type identity struct {
 	connect, write time.Duration
 }
 
-func (b *builder) client(i identity, certificate *tls.Certificate) (upstream.Client, error) {
-	return keep(b, "upstream", fmt.Sprintf("%+v", i), func() (Pool, error) {
+func (b *builder) client(i identity, certificate *tls.Certificate) upstream.Client {
+	env := plugin.Env{Name: "upstream", Keeper: b.rt.holder}
+	pool, err := plugin.Keep(env, fmt.Sprintf("%+v", i), func() (Pool, error) {
 		config := &tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			InsecureSkipVerify: !i.verify, // Kong's default; services and the node turn it on
@@ -124,9 +132,13 @@ func (b *builder) client(i identity, certificate *tls.Certificate) (upstream.Cli
 		}
 		return upstream.New(settings), nil
 	})
+	if err != nil {
+		b.problems.add(Problem{Kind: "upstream", Message: err.Error()})
+	}
+	return pool
 }
 
-func fingerprint(pair tls.Certificate) string {
+func fingerprint(pair *tls.Certificate) string {
 	sum := sha256.New()
 	for _, der := range pair.Certificate {
 		sum.Write(der)

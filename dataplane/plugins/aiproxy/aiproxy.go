@@ -100,6 +100,9 @@ func New(cfg *pluginpb.AiProxy, env plugin.Env) (*Handler, error) {
 		h.refusal = refuse(501, reason)
 		return h, nil
 	}
+	if h.target.err != nil {
+		env.Log.Warn("there is no address to call; calls are refused", "error", h.target.err)
+	}
 	if h.target.tainted && (h.auth.header != "" || h.auth.query != "" || h.settings.ParamValue != "") {
 		// Otherwise a caller could have the credentials sent to a host of its own.
 		env.Log.Warn("upstream_url takes its host from the request while credentials are configured; calls are refused")
