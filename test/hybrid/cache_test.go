@@ -93,6 +93,8 @@ func TestDamagedCache(t *testing.T) {
 	if !strings.Contains(line, filepath.Base(damaged)) || !strings.Contains(line, "sum: the file is damaged or cut") {
 		t.Errorf("the log says %s, want the file %s and the check", line, damaged)
 	}
+	// The node is ready a moment before it says from what.
+	data.Log.Wait(t, from, `"msg":"configuration applied from the cache"`)
 	if got := data.Log.Applied(t)[applied:]; !slices.Equal(got, []uint64{configured}) {
 		t.Errorf("the data plane started with version %d, want %d, the one before the damaged one", got, configured)
 	}

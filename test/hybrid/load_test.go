@@ -22,7 +22,7 @@ const (
 	perSecond      = 200
 	healthInterval = 50 * time.Millisecond
 	// requestPatience bounds one request, and with the rate the requests in flight.
-	requestPatience = 15 * time.Second
+	requestPatience = time.Minute
 )
 
 // load is a client behind a balancer. It sends requests at a fixed rate whether
@@ -89,7 +89,9 @@ func (g *target) watch(ctx context.Context) {
 
 func (g *target) look(ctx context.Context) {
 	answer, err := gibbon.Try(ctx, http.MethodGet, "http://"+g.node.Status+"/status/ready", nil)
-	g.up.Store(err == nil && answer.Status == http.StatusOK)
+	if ctx.Err() == nil { // else the load is over, and the answer says nothing
+		g.up.Store(err == nil && answer.Status == http.StatusOK)
+	}
 }
 
 func (l *load) send(ctx context.Context) {

@@ -32,7 +32,10 @@ func TestOutage(t *testing.T) {
 	for _, n := range []*gibbon.Node{stays, restarts} {
 		give(n, pair)
 		// Long enough for the balancer to notice.
-		n.Settings["GIBBON_DRAIN_DELAY"] = "2s"
+		n.Settings["GIBBON_DRAIN_DELAY"] = "5s"
+		// All clients have one address here, and a machine under load makes them
+		// wait on many connections.
+		n.Settings["GIBBON_CONNECTIONS_PER_CLIENT"] = "20000"
 		n.Launch() // ready once there is something to serve
 	}
 	configure(control, echo)
