@@ -1,17 +1,8 @@
 package schema
 
-// DecodeJSON reads a JSON body as it stands: nothing is coerced. The error is
-// a *SyntaxError, also for JSON that is no object.
-func (s *Schema) DecodeJSON(body []byte) (Document, error) {
-	d, err := Parse(body)
-	if err != nil {
-		return Document{}, err
-	}
-	if d.Kind() != KindObject {
-		return Document{}, &SyntaxError{Err: errNoObject}
-	}
-	return d, nil
-}
+// DecodeJSON reads a JSON body as it stands: nothing is coerced. It is
+// ParseObject, as the counterpart of DecodeForm.
+func (s *Schema) DecodeJSON(body []byte) (Document, error) { return ParseObject(body) }
 
 // DecodeForm reads a form body, urlencoded unless the content type says
 // multipart, and coerces its texts by the schema. Current is the stored entity

@@ -54,6 +54,19 @@ func Parse(b []byte) (Document, error) {
 	return Document{}, &SyntaxError{Offset: dec.InputOffset(), Err: err}
 }
 
+// ParseObject is Parse for a value that must be an object, as every entity is.
+// The error is a *SyntaxError, also for JSON of another kind.
+func ParseObject(b []byte) (Document, error) {
+	d, err := Parse(b)
+	if err != nil {
+		return Document{}, err
+	}
+	if d.Kind() != KindObject {
+		return Document{}, &SyntaxError{Err: errNoObject}
+	}
+	return d, nil
+}
+
 func parseValue(dec *jsontext.Decoder, depth int) (Document, error) {
 	token, err := dec.ReadToken()
 	if err != nil {

@@ -136,13 +136,6 @@ func (s *Schema) Unique() []string {
 	return names
 }
 
-// UniqueAcrossWorkspaces reports that the values of a unique field are unique
-// in all workspaces together.
-func (s *Schema) UniqueAcrossWorkspaces(field string) bool {
-	f := s.record.byName[field]
-	return f != nil && f.rules.GetUniqueAcrossWs()
-}
-
 // variantKey is the value of the subschema key that decides: a plugin's name,
 // or the first protocol of a route that names a subschema.
 func (s *Schema) variantKey(doc Document) (key string, v *variant) {

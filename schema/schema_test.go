@@ -217,17 +217,12 @@ func equalFields(a, b Document) bool {
 	return Equal(byName(a), byName(b))
 }
 
-func TestUniqueAcrossWorkspaces(t *testing.T) {
+func TestUnique(t *testing.T) {
 	s := entitySchema(t, protoField("a", text, `unique: true`)+protoField("b", text, `unique_across_ws: true`)+protoField("c", text, ``), ``, ``)
 	names := s.Unique()
 	slices.Sort(names)
 	if !slices.Equal(names, []string{"a", "b"}) {
 		t.Errorf("Unique() = %q", names)
-	}
-	for name, want := range map[string]bool{"a": false, "b": true, "c": false, "d": false} {
-		if got := s.UniqueAcrossWorkspaces(name); got != want {
-			t.Errorf("UniqueAcrossWorkspaces(%s) = %v", name, got)
-		}
 	}
 }
 

@@ -311,11 +311,8 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, c *carrier) er
 		c.form = body
 		return nil
 	}
-	if c.body, err = schema.Parse(body); err != nil {
+	if c.body, err = schema.ParseObject(body); err != nil {
 		return fmt.Errorf("parse the body: %w", err)
-	}
-	if c.body.Kind() != schema.KindObject {
-		return errBadJSON()
 	}
 	return nil
 }
