@@ -297,6 +297,12 @@ func (n *node) Tags(ctx context.Context, in *adminpb.TagsRequest) (*adminpb.List
 	return pageAnswer(c, data, next)
 }
 
+// CreateTag implements adminpb.NodeServer. Kong has the method, and this answer
+// to it.
+func (n *node) CreateTag(context.Context, *adminpb.CreateTagRequest) (*adminpb.CreateTagResponse, error) {
+	return nil, violation("does not support insert/upsert/update/delete operations", "tags")
+}
+
 // checkTag judges a tag from the URL.
 func checkTag(tag string) error {
 	if _, err := parseTags(tag); err == nil && !strings.ContainsAny(tag, ",/") {

@@ -131,13 +131,16 @@ func page(data []schema.Document, next, path string, repeat url.Values) schema.D
 	if next == "" {
 		return schema.Object(append(members, schema.Member{Name: "next", Value: schema.Null()})...)
 	}
-	link := path + "?offset=" + url.QueryEscape(next)
+	link := path + "?offset=" + escape(next)
 	for _, name := range []string{"tags", "size"} {
 		if v, ok := last(repeat, name); ok {
-			link += "&" + name + "=" + url.QueryEscape(v)
+			link += "&" + name + "=" + escape(v)
 		}
 	}
 	return schema.Object(append(members,
 		schema.Member{Name: "next", Value: schema.String(link)},
 		schema.Member{Name: "offset", Value: schema.String(next)})...)
 }
+
+// escape writes an argument as Kong does, which has no plus sign for a blank.
+func escape(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }

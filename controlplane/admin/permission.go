@@ -48,6 +48,7 @@ var permissions = map[string]access{
 	adminpb.Node_Validate_FullMethodName:           read,
 	adminpb.Node_ValidatePlugin_FullMethodName:     read,
 	adminpb.Node_Tags_FullMethodName:               read,
+	adminpb.Node_CreateTag_FullMethodName:          write,
 	adminpb.Node_DataPlanes_FullMethodName:         read,
 	adminpb.Node_ClusterStatus_FullMethodName:      read,
 

@@ -611,6 +611,87 @@ func (x *TagsRequest) GetOffset() string {
 	return ""
 }
 
+type CreateTagRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// body is not looked at.
+	Body          *structpb.Struct `protobuf:"bytes,1,opt,name=body,proto3" json:"body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateTagRequest) Reset() {
+	*x = CreateTagRequest{}
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateTagRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateTagRequest) ProtoMessage() {}
+
+func (x *CreateTagRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateTagRequest.ProtoReflect.Descriptor instead.
+func (*CreateTagRequest) Descriptor() ([]byte, []int) {
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CreateTagRequest) GetBody() *structpb.Struct {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+type CreateTagResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateTagResponse) Reset() {
+	*x = CreateTagResponse{}
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateTagResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateTagResponse) ProtoMessage() {}
+
+func (x *CreateTagResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateTagResponse.ProtoReflect.Descriptor instead.
+func (*CreateTagResponse) Descriptor() ([]byte, []int) {
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{14}
+}
+
 type DataPlanesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// size is the length of a page, 1 to 1000; 0: 100.
@@ -623,7 +704,7 @@ type DataPlanesRequest struct {
 
 func (x *DataPlanesRequest) Reset() {
 	*x = DataPlanesRequest{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[13]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -635,7 +716,7 @@ func (x *DataPlanesRequest) String() string {
 func (*DataPlanesRequest) ProtoMessage() {}
 
 func (x *DataPlanesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[13]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -648,7 +729,7 @@ func (x *DataPlanesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataPlanesRequest.ProtoReflect.Descriptor instead.
 func (*DataPlanesRequest) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{13}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DataPlanesRequest) GetSize() int32 {
@@ -673,7 +754,7 @@ type ClusterStatusRequest struct {
 
 func (x *ClusterStatusRequest) Reset() {
 	*x = ClusterStatusRequest{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[14]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -685,7 +766,7 @@ func (x *ClusterStatusRequest) String() string {
 func (*ClusterStatusRequest) ProtoMessage() {}
 
 func (x *ClusterStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[14]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,7 +779,7 @@ func (x *ClusterStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatusRequest.ProtoReflect.Descriptor instead.
 func (*ClusterStatusRequest) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{14}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{16}
 }
 
 // DocumentResponse is an object whose members Kong defines, not a message.
@@ -711,7 +792,7 @@ type DocumentResponse struct {
 
 func (x *DocumentResponse) Reset() {
 	*x = DocumentResponse{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[15]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -723,7 +804,7 @@ func (x *DocumentResponse) String() string {
 func (*DocumentResponse) ProtoMessage() {}
 
 func (x *DocumentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[15]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -736,7 +817,7 @@ func (x *DocumentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentResponse.ProtoReflect.Descriptor instead.
 func (*DocumentResponse) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{15}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DocumentResponse) GetBody() *structpb.Struct {
@@ -778,12 +859,15 @@ const file_gibbon_admin_v1_node_proto_rawDesc = "" +
 	"\x03tag\x18\x01 \x01(\tR\x03tag\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x05R\x04size\x12\x16\n" +
 	"\x06offset\x18\x03 \x01(\tR\x06offset\"?\n" +
+	"\x10CreateTagRequest\x12+\n" +
+	"\x04body\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x04body\"\x13\n" +
+	"\x11CreateTagResponse\"?\n" +
 	"\x11DataPlanesRequest\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x05R\x04size\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\tR\x06offset\"\x16\n" +
 	"\x14ClusterStatusRequest\"?\n" +
 	"\x10DocumentResponse\x12+\n" +
-	"\x04body\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x04body2\xd1\v\n" +
+	"\x04body\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x04body2\xba\f\n" +
 	"\x04Node\x12X\n" +
 	"\x04Info\x12\x1c.gibbon.admin.v1.InfoRequest\x1a!.gibbon.admin.v1.DocumentResponse\"\x0f\x82\xd3\xe4\x93\x02\tb\x04body\x12\x01/\x12b\n" +
 	"\x06Status\x12\x1e.gibbon.admin.v1.StatusRequest\x1a!.gibbon.admin.v1.DocumentResponse\"\x15\x82\xd3\xe4\x93\x02\x0fb\x04body\x12\a/status\x12f\n" +
@@ -796,7 +880,8 @@ const file_gibbon_admin_v1_node_proto_rawDesc = "" +
 	"\fPluginSchema\x12$.gibbon.admin.v1.PluginSchemaRequest\x1a!.gibbon.admin.v1.DocumentResponse\"%\x82\xd3\xe4\x93\x02\x1fb\x04body\x12\x17/schemas/plugins/{name}\x12w\n" +
 	"\bValidate\x12 .gibbon.admin.v1.ValidateRequest\x1a!.gibbon.admin.v1.ValidateResponse\"&\x82\xd3\xe4\x93\x02 :\x04body\"\x18/schemas/{kind}/validate\x12\x84\x01\n" +
 	"\x0eValidatePlugin\x12&.gibbon.admin.v1.ValidatePluginRequest\x1a!.gibbon.admin.v1.ValidateResponse\"'\x82\xd3\xe4\x93\x02!:\x04body\"\x19/schemas/plugins/validate\x12a\n" +
-	"\x04Tags\x12\x1c.gibbon.admin.v1.TagsRequest\x1a\x1d.gibbon.admin.v1.ListResponse\"\x1c\x82\xd3\xe4\x93\x02\x16Z\r\x12\v/tags/{tag}\x12\x05/tags\x12p\n" +
+	"\x04Tags\x12\x1c.gibbon.admin.v1.TagsRequest\x1a\x1d.gibbon.admin.v1.ListResponse\"\x1c\x82\xd3\xe4\x93\x02\x16Z\r\x12\v/tags/{tag}\x12\x05/tags\x12g\n" +
+	"\tCreateTag\x12!.gibbon.admin.v1.CreateTagRequest\x1a\".gibbon.admin.v1.CreateTagResponse\"\x13\x82\xd3\xe4\x93\x02\r:\x04body\"\x05/tags\x12p\n" +
 	"\n" +
 	"DataPlanes\x12\".gibbon.admin.v1.DataPlanesRequest\x1a\x1d.gibbon.admin.v1.ListResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/clustering/data-planes\x12{\n" +
 	"\rClusterStatus\x12%.gibbon.admin.v1.ClusterStatusRequest\x1a!.gibbon.admin.v1.DocumentResponse\" \x82\xd3\xe4\x93\x02\x1ab\x04body\x12\x12/clustering/statusB>Z<github.com/gibbon-gateway/gibbon/gen/gibbon/admin/v1;adminpbb\x06proto3"
@@ -813,7 +898,7 @@ func file_gibbon_admin_v1_node_proto_rawDescGZIP() []byte {
 	return file_gibbon_admin_v1_node_proto_rawDescData
 }
 
-var file_gibbon_admin_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_gibbon_admin_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_gibbon_admin_v1_node_proto_goTypes = []any{
 	(*InfoRequest)(nil),            // 0: gibbon.admin.v1.InfoRequest
 	(*StatusRequest)(nil),          // 1: gibbon.admin.v1.StatusRequest
@@ -828,47 +913,52 @@ var file_gibbon_admin_v1_node_proto_goTypes = []any{
 	(*ValidatePluginRequest)(nil),  // 10: gibbon.admin.v1.ValidatePluginRequest
 	(*ValidateResponse)(nil),       // 11: gibbon.admin.v1.ValidateResponse
 	(*TagsRequest)(nil),            // 12: gibbon.admin.v1.TagsRequest
-	(*DataPlanesRequest)(nil),      // 13: gibbon.admin.v1.DataPlanesRequest
-	(*ClusterStatusRequest)(nil),   // 14: gibbon.admin.v1.ClusterStatusRequest
-	(*DocumentResponse)(nil),       // 15: gibbon.admin.v1.DocumentResponse
-	(*structpb.Struct)(nil),        // 16: google.protobuf.Struct
-	(*ListResponse)(nil),           // 17: gibbon.admin.v1.ListResponse
+	(*CreateTagRequest)(nil),       // 13: gibbon.admin.v1.CreateTagRequest
+	(*CreateTagResponse)(nil),      // 14: gibbon.admin.v1.CreateTagResponse
+	(*DataPlanesRequest)(nil),      // 15: gibbon.admin.v1.DataPlanesRequest
+	(*ClusterStatusRequest)(nil),   // 16: gibbon.admin.v1.ClusterStatusRequest
+	(*DocumentResponse)(nil),       // 17: gibbon.admin.v1.DocumentResponse
+	(*structpb.Struct)(nil),        // 18: google.protobuf.Struct
+	(*ListResponse)(nil),           // 19: gibbon.admin.v1.ListResponse
 }
 var file_gibbon_admin_v1_node_proto_depIdxs = []int32{
-	16, // 0: gibbon.admin.v1.ValidateRequest.body:type_name -> google.protobuf.Struct
-	16, // 1: gibbon.admin.v1.ValidatePluginRequest.body:type_name -> google.protobuf.Struct
-	16, // 2: gibbon.admin.v1.DocumentResponse.body:type_name -> google.protobuf.Struct
-	0,  // 3: gibbon.admin.v1.Node.Info:input_type -> gibbon.admin.v1.InfoRequest
-	1,  // 4: gibbon.admin.v1.Node.Status:input_type -> gibbon.admin.v1.StatusRequest
-	2,  // 5: gibbon.admin.v1.Node.Endpoints:input_type -> gibbon.admin.v1.EndpointsRequest
-	4,  // 6: gibbon.admin.v1.Node.Timers:input_type -> gibbon.admin.v1.TimersRequest
-	5,  // 7: gibbon.admin.v1.Node.EnabledPlugins:input_type -> gibbon.admin.v1.EnabledPluginsRequest
-	8,  // 8: gibbon.admin.v1.Node.PluginConfigSchema:input_type -> gibbon.admin.v1.PluginSchemaRequest
-	7,  // 9: gibbon.admin.v1.Node.Schema:input_type -> gibbon.admin.v1.SchemaRequest
-	8,  // 10: gibbon.admin.v1.Node.PluginSchema:input_type -> gibbon.admin.v1.PluginSchemaRequest
-	9,  // 11: gibbon.admin.v1.Node.Validate:input_type -> gibbon.admin.v1.ValidateRequest
-	10, // 12: gibbon.admin.v1.Node.ValidatePlugin:input_type -> gibbon.admin.v1.ValidatePluginRequest
-	12, // 13: gibbon.admin.v1.Node.Tags:input_type -> gibbon.admin.v1.TagsRequest
-	13, // 14: gibbon.admin.v1.Node.DataPlanes:input_type -> gibbon.admin.v1.DataPlanesRequest
-	14, // 15: gibbon.admin.v1.Node.ClusterStatus:input_type -> gibbon.admin.v1.ClusterStatusRequest
-	15, // 16: gibbon.admin.v1.Node.Info:output_type -> gibbon.admin.v1.DocumentResponse
-	15, // 17: gibbon.admin.v1.Node.Status:output_type -> gibbon.admin.v1.DocumentResponse
-	3,  // 18: gibbon.admin.v1.Node.Endpoints:output_type -> gibbon.admin.v1.EndpointsResponse
-	15, // 19: gibbon.admin.v1.Node.Timers:output_type -> gibbon.admin.v1.DocumentResponse
-	6,  // 20: gibbon.admin.v1.Node.EnabledPlugins:output_type -> gibbon.admin.v1.EnabledPluginsResponse
-	15, // 21: gibbon.admin.v1.Node.PluginConfigSchema:output_type -> gibbon.admin.v1.DocumentResponse
-	15, // 22: gibbon.admin.v1.Node.Schema:output_type -> gibbon.admin.v1.DocumentResponse
-	15, // 23: gibbon.admin.v1.Node.PluginSchema:output_type -> gibbon.admin.v1.DocumentResponse
-	11, // 24: gibbon.admin.v1.Node.Validate:output_type -> gibbon.admin.v1.ValidateResponse
-	11, // 25: gibbon.admin.v1.Node.ValidatePlugin:output_type -> gibbon.admin.v1.ValidateResponse
-	17, // 26: gibbon.admin.v1.Node.Tags:output_type -> gibbon.admin.v1.ListResponse
-	17, // 27: gibbon.admin.v1.Node.DataPlanes:output_type -> gibbon.admin.v1.ListResponse
-	15, // 28: gibbon.admin.v1.Node.ClusterStatus:output_type -> gibbon.admin.v1.DocumentResponse
-	16, // [16:29] is the sub-list for method output_type
-	3,  // [3:16] is the sub-list for method input_type
-	3,  // [3:3] is the sub-list for extension type_name
-	3,  // [3:3] is the sub-list for extension extendee
-	0,  // [0:3] is the sub-list for field type_name
+	18, // 0: gibbon.admin.v1.ValidateRequest.body:type_name -> google.protobuf.Struct
+	18, // 1: gibbon.admin.v1.ValidatePluginRequest.body:type_name -> google.protobuf.Struct
+	18, // 2: gibbon.admin.v1.CreateTagRequest.body:type_name -> google.protobuf.Struct
+	18, // 3: gibbon.admin.v1.DocumentResponse.body:type_name -> google.protobuf.Struct
+	0,  // 4: gibbon.admin.v1.Node.Info:input_type -> gibbon.admin.v1.InfoRequest
+	1,  // 5: gibbon.admin.v1.Node.Status:input_type -> gibbon.admin.v1.StatusRequest
+	2,  // 6: gibbon.admin.v1.Node.Endpoints:input_type -> gibbon.admin.v1.EndpointsRequest
+	4,  // 7: gibbon.admin.v1.Node.Timers:input_type -> gibbon.admin.v1.TimersRequest
+	5,  // 8: gibbon.admin.v1.Node.EnabledPlugins:input_type -> gibbon.admin.v1.EnabledPluginsRequest
+	8,  // 9: gibbon.admin.v1.Node.PluginConfigSchema:input_type -> gibbon.admin.v1.PluginSchemaRequest
+	7,  // 10: gibbon.admin.v1.Node.Schema:input_type -> gibbon.admin.v1.SchemaRequest
+	8,  // 11: gibbon.admin.v1.Node.PluginSchema:input_type -> gibbon.admin.v1.PluginSchemaRequest
+	9,  // 12: gibbon.admin.v1.Node.Validate:input_type -> gibbon.admin.v1.ValidateRequest
+	10, // 13: gibbon.admin.v1.Node.ValidatePlugin:input_type -> gibbon.admin.v1.ValidatePluginRequest
+	12, // 14: gibbon.admin.v1.Node.Tags:input_type -> gibbon.admin.v1.TagsRequest
+	13, // 15: gibbon.admin.v1.Node.CreateTag:input_type -> gibbon.admin.v1.CreateTagRequest
+	15, // 16: gibbon.admin.v1.Node.DataPlanes:input_type -> gibbon.admin.v1.DataPlanesRequest
+	16, // 17: gibbon.admin.v1.Node.ClusterStatus:input_type -> gibbon.admin.v1.ClusterStatusRequest
+	17, // 18: gibbon.admin.v1.Node.Info:output_type -> gibbon.admin.v1.DocumentResponse
+	17, // 19: gibbon.admin.v1.Node.Status:output_type -> gibbon.admin.v1.DocumentResponse
+	3,  // 20: gibbon.admin.v1.Node.Endpoints:output_type -> gibbon.admin.v1.EndpointsResponse
+	17, // 21: gibbon.admin.v1.Node.Timers:output_type -> gibbon.admin.v1.DocumentResponse
+	6,  // 22: gibbon.admin.v1.Node.EnabledPlugins:output_type -> gibbon.admin.v1.EnabledPluginsResponse
+	17, // 23: gibbon.admin.v1.Node.PluginConfigSchema:output_type -> gibbon.admin.v1.DocumentResponse
+	17, // 24: gibbon.admin.v1.Node.Schema:output_type -> gibbon.admin.v1.DocumentResponse
+	17, // 25: gibbon.admin.v1.Node.PluginSchema:output_type -> gibbon.admin.v1.DocumentResponse
+	11, // 26: gibbon.admin.v1.Node.Validate:output_type -> gibbon.admin.v1.ValidateResponse
+	11, // 27: gibbon.admin.v1.Node.ValidatePlugin:output_type -> gibbon.admin.v1.ValidateResponse
+	19, // 28: gibbon.admin.v1.Node.Tags:output_type -> gibbon.admin.v1.ListResponse
+	14, // 29: gibbon.admin.v1.Node.CreateTag:output_type -> gibbon.admin.v1.CreateTagResponse
+	19, // 30: gibbon.admin.v1.Node.DataPlanes:output_type -> gibbon.admin.v1.ListResponse
+	17, // 31: gibbon.admin.v1.Node.ClusterStatus:output_type -> gibbon.admin.v1.DocumentResponse
+	18, // [18:32] is the sub-list for method output_type
+	4,  // [4:18] is the sub-list for method input_type
+	4,  // [4:4] is the sub-list for extension type_name
+	4,  // [4:4] is the sub-list for extension extendee
+	0,  // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_gibbon_admin_v1_node_proto_init() }
@@ -884,7 +974,7 @@ func file_gibbon_admin_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gibbon_admin_v1_node_proto_rawDesc), len(file_gibbon_admin_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -33,6 +33,7 @@ const (
 	Node_Validate_FullMethodName           = "/gibbon.admin.v1.Node/Validate"
 	Node_ValidatePlugin_FullMethodName     = "/gibbon.admin.v1.Node/ValidatePlugin"
 	Node_Tags_FullMethodName               = "/gibbon.admin.v1.Node/Tags"
+	Node_CreateTag_FullMethodName          = "/gibbon.admin.v1.Node/CreateTag"
 	Node_DataPlanes_FullMethodName         = "/gibbon.admin.v1.Node/DataPlanes"
 	Node_ClusterStatus_FullMethodName      = "/gibbon.admin.v1.Node/ClusterStatus"
 )
@@ -67,6 +68,8 @@ type NodeClient interface {
 	ValidatePlugin(ctx context.Context, in *ValidatePluginRequest, opts ...grpc.CallOption) (*ValidateResponse, error)
 	// Tags lists the tags in use.
 	Tags(ctx context.Context, in *TagsRequest, opts ...grpc.CallOption) (*ListResponse, error)
+	// CreateTag is always refused: a tag is there for as long as an entity has it.
+	CreateTag(ctx context.Context, in *CreateTagRequest, opts ...grpc.CallOption) (*CreateTagResponse, error)
 	// DataPlanes lists the data planes that are or were connected.
 	DataPlanes(ctx context.Context, in *DataPlanesRequest, opts ...grpc.CallOption) (*ListResponse, error)
 	// ClusterStatus is the older form of DataPlanes.
@@ -191,6 +194,16 @@ func (c *nodeClient) Tags(ctx context.Context, in *TagsRequest, opts ...grpc.Cal
 	return out, nil
 }
 
+func (c *nodeClient) CreateTag(ctx context.Context, in *CreateTagRequest, opts ...grpc.CallOption) (*CreateTagResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateTagResponse)
+	err := c.cc.Invoke(ctx, Node_CreateTag_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *nodeClient) DataPlanes(ctx context.Context, in *DataPlanesRequest, opts ...grpc.CallOption) (*ListResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListResponse)
@@ -241,6 +254,8 @@ type NodeServer interface {
 	ValidatePlugin(context.Context, *ValidatePluginRequest) (*ValidateResponse, error)
 	// Tags lists the tags in use.
 	Tags(context.Context, *TagsRequest) (*ListResponse, error)
+	// CreateTag is always refused: a tag is there for as long as an entity has it.
+	CreateTag(context.Context, *CreateTagRequest) (*CreateTagResponse, error)
 	// DataPlanes lists the data planes that are or were connected.
 	DataPlanes(context.Context, *DataPlanesRequest) (*ListResponse, error)
 	// ClusterStatus is the older form of DataPlanes.
@@ -287,6 +302,9 @@ func (UnimplementedNodeServer) ValidatePlugin(context.Context, *ValidatePluginRe
 }
 func (UnimplementedNodeServer) Tags(context.Context, *TagsRequest) (*ListResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Tags not implemented")
+}
+func (UnimplementedNodeServer) CreateTag(context.Context, *CreateTagRequest) (*CreateTagResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateTag not implemented")
 }
 func (UnimplementedNodeServer) DataPlanes(context.Context, *DataPlanesRequest) (*ListResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DataPlanes not implemented")
@@ -513,6 +531,24 @@ func _Node_Tags_Handler(srv interface{}, ctx context.Context, dec func(interface
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Node_CreateTag_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateTagRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServer).CreateTag(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Node_CreateTag_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServer).CreateTag(ctx, req.(*CreateTagRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Node_DataPlanes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DataPlanesRequest)
 	if err := dec(in); err != nil {
@@ -599,6 +635,10 @@ var Node_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Tags",
 			Handler:    _Node_Tags_Handler,
+		},
+		{
+			MethodName: "CreateTag",
+			Handler:    _Node_CreateTag_Handler,
 		},
 		{
 			MethodName: "DataPlanes",
