@@ -9,43 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
-
-// FreePorts returns different addresses of the loopback interface on which nothing
-// listens. They lie below the ports that systems give to outgoing connections, so
-// that none of those takes one while a node is restarted.
-func FreePorts(t testing.TB, n int) (addresses []string) {
-	t.Helper()
-	const lowest, beyond = 12000, 32000
-	// Bound until all are found, or the same port would come twice.
-	var listeners []net.Listener
-	defer func() {
-		for _, l := range listeners {
-			if err := l.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-	}()
-	for try := 0; len(addresses) < n; try++ {
-		if try == 1000 {
-			t.Fatal("no free ports")
-		}
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(lowest+rand.IntN(beyond-lowest))))
-		if err != nil {
-			continue // somebody has it
-		}
-		listeners = append(listeners, l)
-		addresses = append(addresses, l.Addr().String())
-	}
-	return addresses
-}
 
 // Eventually asks again and again until nothing is wrong. It fails the test when
 // that takes longer than any machine needs. The text completes "waited for".
