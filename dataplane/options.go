@@ -45,7 +45,8 @@ func buildOptions(cfg Config, all []plugin.Plugin, keeper *runtime.Keeper, calls
 			Flavor:      router.Flavor(s.RouterFlavor),
 			Calculation: router.Calculation(s.RouteMatchCalculation),
 		},
-		HTTP: calls,
+		HTTP:   calls,
+		Limits: limits(s),
 		Upstream: runtime.UpstreamOptions{
 			PoolSize: s.UpstreamPoolSize, IdleTime: s.UpstreamIdleTimeout, Roots: roots,
 			MaxRequests: s.UpstreamMaxRequests, HeadSize: int(s.UpstreamHeadSize),
@@ -70,6 +71,14 @@ func buildOptions(cfg Config, all []plugin.Plugin, keeper *runtime.Keeper, calls
 		o.Upstream.Certificate = &pair
 	}
 	return o, nil
+}
+
+// limits are the bounds on what plugins hold and read.
+func limits(s *settings.Settings) plugin.Limits {
+	return plugin.Limits{
+		Body: int64(s.BufferedBodyMax), Response: int64(s.BufferedResponseMax),
+		Event: int(s.StreamEventMax), Depth: s.JSONMaxDepth, Values: s.JSONMaxValues,
+	}
 }
 
 // enabled are the plugins that the setting of that name lets run.
@@ -105,6 +114,7 @@ func (d *DataPlane) proxyOptions() (proxy.Options, error) {
 		PortMaps:        s.PortMaps,
 		ErrorType:       s.ErrorDefaultType,
 		DebugHeader:     s.AllowDebugHeader,
+		Limits:          limits(s),
 		MaxBody:         int64(s.ProxyMaxBody),
 		BodyIdle:        s.RequestBodyIdle,
 		WriteStall:      s.ResponseStall,

@@ -2,6 +2,7 @@ package dataplane_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -9,6 +10,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
 
 	"github.com/gibbon-gateway/gibbon/dataplane/follow"
 )
@@ -107,5 +112,89 @@ func TestLimitsOfUpstreams(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 	if err := <-n.done; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLimitsOfPlugins sends calls of ai-proxy that are within and beyond what a
+// node may hold and read.
+func TestLimitsOfPlugins(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text := strings.Repeat("x", 1200)
+		switch {
+		case r.Header.Get("X-Answer") == "stream":
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.WriteString(w, `data: {"choices":[{"delta":{"content":"`+text+`"}}]}`+"\n\ndata: [DONE]\n\n")
+		case r.Header.Get("X-Answer") == "long":
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"choices":[{"message":{"content":"`+text+`"}}]}`)
+		default:
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"choices":[]}`)
+		}
+	}))
+	defer up.Close()
+	config, err := json.Marshal(map[string]any{"route_type": "llm/v1/chat", "model": map[string]any{
+		"provider": "openai", "name": "m", "options": map[string]any{"upstream_url": up.URL + "/"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap := snapshot(t, up.URL, filepath.Join(t.TempDir(), "log"))
+	plugin, err := proto.Marshal(&entitypb.Plugin{Id: "p2", Name: "ai-proxy", Enabled: true, Protocols: []string{"http"}, Config: config})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range snap.Groups {
+		if g.Kind == "plugins" {
+			g.Entities = append(g.Entities, plugin)
+		}
+	}
+	small := map[string]string{
+		"buffered_body_max": "1k", "buffered_response_max": "1k", "stream_event_max": "1k", "json_depth_max": "4", "json_values_max": "10",
+	}
+	for _, tt := range []struct {
+		name, body, answer string
+		usual, small       int
+	}{
+		{"short", `{"messages":[{"role":"user","content":"a"}]}`, "", 200, 200},
+		{"long body", `{"messages":[{"role":"user","content":"` + strings.Repeat("x", 1200) + `"}]}`, "", 200, 400}, // so says Kong
+		{"long answer", `{"messages":[{"role":"user","content":"a"}]}`, "long", 200, 502},
+		{"deep", `{"messages":[{"role":"user","content":"a"}],"tools":[[[[[]]]]]}`, "", 200, 400},
+		{"many values", `{"messages":[{"role":"user","content":"a"}],"tools":[0,0,0,0,0,0,0,0,0,0]}`, "", 200, 400},
+		{"long event", `{"stream":true,"messages":[{"role":"user","content":"a"}]}`, "stream", 200, 0},
+	} {
+		for _, flags := range []map[string]string{nil, small} {
+			n := start(t, flags)
+			if err := n.Apply(t.Context(), follow.Incoming{Version: 1, Snapshot: snap}); err != nil {
+				t.Fatal(err)
+			}
+			want := tt.usual
+			if flags != nil {
+				want = tt.small
+			}
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.Addresses()[0]+"/", strings.NewReader(tt.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("X-Answer", tt.answer)
+			res, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(res.Body)
+			_ = res.Body.Close()
+			got := res.StatusCode
+			if err != nil || strings.Contains(string(body), "broke off") {
+				got = 0 // a stream that had begun
+			}
+			if got != want {
+				t.Errorf("%s with %v: got %d %.200s, %v, want %d", tt.name, flags, got, body, err, want)
+			}
+			n.stop()
+			http.DefaultClient.CloseIdleConnections()
+			if err := <-n.done; err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }

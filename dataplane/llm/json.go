@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -95,8 +96,13 @@ type Object struct {
 // interest are. The error is a *SyntaxError, an *AmbiguousError or ErrNotObject.
 // After an error the object is empty.
 func (o *Object) Read(text []byte, names *Names) error {
+	return o.ReadWithin(text, names, Limits{})
+}
+
+// ReadWithin is Read with other limits than the usual ones.
+func (o *Object) ReadWithin(text []byte, names *Names, l Limits) error {
 	*o = Object{}
-	s := scanner{text: text}
+	s := scanner{text: text, limits: l}
 	i := s.space(0)
 	if i < len(text) && text[i] != '{' {
 		end := s.value(i, 1)
@@ -293,6 +299,7 @@ type scanner struct {
 	text   []byte
 	values int
 	count  int // elements of the array that ended last
+	limits Limits
 	err    error
 }
 
@@ -338,19 +345,19 @@ func (s *scanner) value(i, depth int) int {
 	if i >= len(text) {
 		return s.fail(i, "")
 	}
-	if s.values++; s.values > MaxValues {
+	if s.values++; s.values > cmp.Or(s.limits.Values, MaxValues) {
 		return s.fail(i, "too many values")
 	}
 	switch c := text[i]; {
 	case c == '"':
 		return s.str(i + 1)
 	case c == '{':
-		if depth > MaxDepth {
+		if depth > cmp.Or(s.limits.Depth, MaxDepth) {
 			return s.fail(i, "nested too deeply")
 		}
 		return s.object(i, depth)
 	case c == '[':
-		if depth > MaxDepth {
+		if depth > cmp.Or(s.limits.Depth, MaxDepth) {
 			return s.fail(i, "nested too deeply")
 		}
 		return s.array(i, depth)

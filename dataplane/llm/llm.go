@@ -25,6 +25,14 @@ type Format string
 // OpenAI is the format of OpenAI's chat completions and completions.
 const OpenAI Format = "openai"
 
+// Limits bound what is read of JSON and of streams, where the node's operator
+// chose. A zero bound is the constant below.
+type Limits struct {
+	Depth  int // instead of MaxDepth
+	Values int // instead of MaxValues
+	Event  int // instead of MaxEvent
+}
+
 // Limits of what is read, so that one request cannot hold the node up.
 const (
 	// MaxDepth is how deeply JSON may nest.

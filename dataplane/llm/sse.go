@@ -2,10 +2,11 @@ package llm
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 )
 
-// ErrEventTooLarge says that one event of a stream is larger than MaxEvent.
+// ErrEventTooLarge says that one event of a stream is larger than allowed.
 var ErrEventTooLarge = errors.New("event of the stream is too large")
 
 // ServerEvent is one event of a text/event-stream. Its slices are valid until
@@ -21,6 +22,9 @@ type ServerEvent struct {
 // comes in. Lines end with CR LF, LF or CR; comments, ids and retry times are
 // passed over. The zero value is ready, and must not be copied once used.
 type EventReader struct {
+	// Max is the largest event in bytes; 0: MaxEvent.
+	Max int
+
 	line    []byte // the start of a line whose end has not come
 	data    []byte
 	name    []byte
@@ -33,7 +37,7 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // Read takes the next piece of the stream and calls f for each event that is
 // complete now. It stops at f's error and gives it back; ErrEventTooLarge says
-// that an event grew beyond MaxEvent. A reader that gave an error is of no
+// that an event grew beyond Max. A reader that gave an error is of no
 // further use.
 func (e *EventReader) Read(piece []byte, f func(ServerEvent) error) error {
 	lf := bytes.IndexByte(piece, '\n')
@@ -63,7 +67,7 @@ func (e *EventReader) Read(piece []byte, f func(ServerEvent) error) error {
 		if lf -= end + 1; lf < 0 {
 			lf = bytes.IndexByte(piece, '\n')
 		}
-		if len(e.line)+len(line) > MaxEvent {
+		if len(e.line)+len(line) > cmp.Or(e.Max, MaxEvent) {
 			return ErrEventTooLarge
 		}
 		if len(e.line) > 0 {
@@ -76,7 +80,7 @@ func (e *EventReader) Read(piece []byte, f func(ServerEvent) error) error {
 			return err
 		}
 	}
-	if len(e.line)+len(piece) > MaxEvent {
+	if len(e.line)+len(piece) > cmp.Or(e.Max, MaxEvent) {
 		return ErrEventTooLarge
 	}
 	e.line = append(e.line, piece...)
@@ -118,7 +122,7 @@ func (e *EventReader) take(line []byte, f func(ServerEvent) error) error {
 	}
 	switch string(name) {
 	case "data":
-		if len(e.data)+len(value) >= MaxEvent {
+		if len(e.data)+len(value) >= cmp.Or(e.Max, MaxEvent) {
 			return ErrEventTooLarge
 		}
 		if e.hasData {

@@ -1,10 +1,15 @@
 package llm
 
+import "cmp"
+
 // ValueReader cuts a stream of JSON values into single ones, whatever the pieces
 // it comes in: one value per line, values back to back, or the elements of one
 // array. It finds their ends only; whoever reads a value checks it. The zero
 // value is ready, and must not be copied once used.
 type ValueReader struct {
+	// Max is the largest value in bytes; 0: MaxEvent.
+	Max int
+
 	value  []byte // the value that has begun
 	depth  int
 	quoted bool // inside a string
@@ -14,8 +19,9 @@ type ValueReader struct {
 // Read takes the next piece of the stream and calls f for each value that is
 // complete now; the slice is valid until the reader is used again. It stops at
 // f's error and gives it back; ErrEventTooLarge says that a value grew beyond
-// MaxEvent.
+// Max.
 func (v *ValueReader) Read(piece []byte, f func(value []byte) error) error {
+	limit := cmp.Or(v.Max, MaxEvent)
 	for _, c := range piece {
 		if len(v.value) == 0 {
 			// Between values: only an object starts one. The brackets and commas of
@@ -26,7 +32,7 @@ func (v *ValueReader) Read(piece []byte, f func(value []byte) error) error {
 			}
 			continue
 		}
-		if len(v.value) >= MaxEvent {
+		if len(v.value) >= limit {
 			return ErrEventTooLarge
 		}
 		v.value = append(v.value, c)

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -11,7 +12,7 @@ import (
 )
 
 // MaxBufferedBody is the most that is read of a request body into memory, in
-// bytes, whatever limit a plugin asks for.
+// bytes, where the node's Limits do not say.
 const MaxBufferedBody = 64 << 20
 
 // pooledBody is the largest buffer that goes back to the pool.
@@ -70,8 +71,8 @@ func (r *Request) SetSource(source io.ReadCloser, length int64) {
 	r.body = body{source: source, length: length, whole: source == nil || length == 0}
 }
 
-// Body reads the whole body, at most limit bytes (0: MaxBufferedBody), and keeps
-// it, so that it is read from the client only once. It is nil when the request
+// Body reads the whole body, at most limit bytes (0: as many as the
+// node allows, which is never exceeded), and keeps it, so that it is read from the client only once. It is nil when the request
 // has no body. The slice is valid to the end of the log phase, and it must not
 // be changed: give SetBody another one. Once an answer is streamed the request no
 // longer holds its body, so that long streams stay small: who needs it in later
@@ -80,8 +81,8 @@ func (r *Request) SetSource(source io.ReadCloser, length int64) {
 // A larger body is ErrBodyTooLarge; nothing of it is lost, and it can still go
 // upstream. A body that the client does not deliver is a *ClientError.
 func (r *Request) Body(limit int64) ([]byte, error) {
-	if limit <= 0 || limit > MaxBufferedBody {
-		limit = MaxBufferedBody
+	if most := cmp.Or(r.limits.Body, MaxBufferedBody); limit <= 0 || limit > most {
+		limit = most
 	}
 	b := &r.body
 	if b.replaced {

@@ -22,6 +22,21 @@ type Env struct {
 	HTTP http.RoundTripper
 	// Keeper holds what outlives a change of the configuration; use Keep.
 	Keeper Keeper
+	// Limits are the node's bounds on what is held in memory and read at a time.
+	Limits Limits
+}
+
+// Limits bound what a request may hold in memory, and what is read of strangers'
+// data at a time. Sizes are in bytes; a zero bound is the default.
+type Limits struct {
+	// Body is the largest request body that is held, whatever a plugin asks for;
+	// Response the largest answer. Default: MaxBufferedBody, MaxHeldResponse.
+	Body, Response int64
+	// Event is the largest event of an upstream's stream. Default: 1 MiB.
+	Event int
+	// Depth is how deeply inspected JSON may nest, Values how many values it may
+	// have. Default: 200, 1,000,000.
+	Depth, Values int
 }
 
 // Keeper holds resources that outlive a change of the configuration, such as

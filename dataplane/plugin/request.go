@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net/http"
@@ -71,6 +72,7 @@ type Request struct {
 	ctx     context.Context
 	body    body
 	hold    int64
+	limits  Limits
 	secrets []string
 }
 
@@ -124,11 +126,12 @@ func (r *Request) SetContext(ctx context.Context) { r.ctx = ctx }
 
 // HoldResponse asks that the body of the answer be read to its end before the
 // header phase, so that a filter can change it with its status and headers. An
-// answer larger than limit bytes becomes a 502. A limit of 0 means 32 MiB. When
-// several plugins ask, the largest limit counts. Call it in the access phase.
+// answer larger than limit bytes becomes a 502. A limit of 0 means as many as the
+// node allows, which is never exceeded. When several plugins ask, the largest
+// limit counts. Call it in the access phase.
 func (r *Request) HoldResponse(limit int64) {
-	if limit <= 0 {
-		limit = MaxHeldResponse
+	if most := cmp.Or(r.limits.Response, MaxHeldResponse); limit <= 0 || limit > most {
+		limit = most
 	}
 	r.hold = max(r.hold, limit)
 }
@@ -141,7 +144,12 @@ func (r *Request) ReleaseResponse() { r.hold = 0 }
 // for the whole answer.
 func (r *Request) Held() int64 { return r.hold }
 
-// MaxHeldResponse is the most that is held of an answer by default, in bytes.
+// SetLimits says what the node allows; before it is called the defaults hold. For
+// the proxy and for tests.
+func (r *Request) SetLimits(l Limits) { r.limits = l }
+
+// MaxHeldResponse is the most that is held of an answer, in bytes, where the
+// node's Limits do not say.
 const MaxHeldResponse = 32 << 20
 
 // Reset readies the request for another use, keeping the memory of its slices.

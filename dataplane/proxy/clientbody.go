@@ -27,8 +27,9 @@ type clientBody struct {
 	fault atomic.Pointer[error]
 }
 
-// readBody gives the request its body.
+// readBody gives the request its body, and the bounds on what may be held.
 func (x *exchange) readBody() {
+	x.req.SetLimits(x.p.o.Limits)
 	in := x.in
 	if in.Body == nil || in.Body == http.NoBody || in.ContentLength == 0 {
 		x.req.SetSource(nil, 0)

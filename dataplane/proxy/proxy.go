@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
 	"github.com/gibbon-gateway/gibbon/dataplane/proxy/upstream"
 	"github.com/gibbon-gateway/gibbon/dataplane/runtime"
 	"github.com/gibbon-gateway/gibbon/internal/buildinfo"
@@ -46,6 +47,8 @@ type Options struct {
 	ErrorType string
 	// DebugHeader lets clients ask for debug headers by Kong-Debug: 1.
 	DebugHeader bool
+	// Limits bound what plugins hold in memory of a request and its answer.
+	Limits plugin.Limits
 	// MaxBody is the largest request body in bytes; 0: no limit.
 	MaxBody int64
 	// BodyIdle is how long a client may be silent within a body, WriteStall how

@@ -37,6 +37,8 @@ type Options struct {
 	Router router.Options
 	// HTTP is for calls that plugins make on their own account.
 	HTTP http.RoundTripper
+	// Limits are those of the plugins' Env.
+	Limits plugin.Limits
 	// Upstream is about the connections to upstreams.
 	Upstream UpstreamOptions
 }
@@ -177,6 +179,7 @@ func (b *builder) instance(entry plugin.Plugin, p *entitypb.Plugin) (instance *I
 		Log:       b.Log.With("plugin", p.GetName(), "plugin_id", p.GetId()),
 		HTTP:      b.HTTP,
 		Keeper:    b.rt.holder,
+		Limits:    b.Limits,
 	})
 	if err != nil {
 		return nil, err

@@ -293,7 +293,7 @@ var limitKeys = []Descriptor{
 		Doc: "Requests that one data plane works on at once."},
 	{Key: "http2_streams_max", Default: "100", kind: intKind, min: 1, Owner: Gibbon, at: func(s *Settings) any { return &s.HTTP2Streams },
 		Doc: "Requests at once on one HTTP/2 client connection."},
-	{Key: "json_depth_max", Default: "200", kind: intKind, min: 1, Owner: Gibbon, at: func(s *Settings) any { return &s.JSONMaxDepth },
+	{Key: "json_depth_max", Default: "200", kind: intKind, min: 1, max: 1000, Owner: Gibbon, at: func(s *Settings) any { return &s.JSONMaxDepth },
 		Doc: "Deepest nesting of JSON that is inspected."},
 	{Key: "json_values_max", Default: "1000000", kind: intKind, min: 1, Owner: Gibbon, at: func(s *Settings) any { return &s.JSONMaxValues },
 		Doc: "Most values in JSON that is inspected."},

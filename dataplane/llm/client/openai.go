@@ -26,6 +26,9 @@ var (
 
 // OpenAI reads and writes OpenAI's chat and completion format for one route.
 type OpenAI struct {
+	// Limits bound the calls that are read.
+	Limits llm.Limits
+
 	route llm.Route
 	names *llm.Names
 }
@@ -54,7 +57,7 @@ func (o *OpenAI) Read(body []byte, into *llm.Request) error {
 	if len(body) == 0 && o.route == llm.Preserve {
 		return nil
 	}
-	if err := into.Fields.Read(body, o.names); err != nil {
+	if err := into.Fields.ReadWithin(body, o.names, o.Limits); err != nil {
 		if ambiguous, ok := errors.AsType[*llm.AmbiguousError](err); ok {
 			return &Error{Message: ambiguous.Error()}
 		}

@@ -180,7 +180,7 @@ const (
 func (o *OpenAI) Response(call *Call, body []byte) (Answer, error) {
 	answer := Answer{Body: body}
 	var object llm.Object
-	err := object.Read(body, answerNames)
+	err := object.ReadWithin(body, answerNames, call.Limits)
 	if call.Route == llm.Preserve {
 		// Whatever it is, it passes; it is read for its counts only.
 		if err == nil {

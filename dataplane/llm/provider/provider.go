@@ -61,6 +61,7 @@ type Settings struct {
 	MaxTokens, Temperature, TopP, TopK string
 	ParamValue                         string // credentials for the body, JSON text
 	ParamOverride                      bool   // the caller's own win
+	Limits                             llm.Limits
 }
 
 // Call is one call to a model.

@@ -95,6 +95,8 @@ func New(cfg *pluginpb.AiProxy, env plugin.Env) (*Handler, error) {
 	h.setOptions(options)
 	param := h.setAuth(cfg.GetAuth())
 	h.caller = client.NewOpenAI(h.settings.Route, param)
+	limits := llm.Limits{Depth: env.Limits.Depth, Values: env.Limits.Values}
+	h.caller.Limits, h.settings.Limits = limits, limits
 	if reason := h.unable(cfg); reason != "" {
 		env.Log.Warn("this version does not run the configuration; its calls are refused", "reason", reason)
 		h.refusal = refuse(501, reason)

@@ -2,6 +2,7 @@ package aiproxy
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -45,11 +46,11 @@ func (h *Handler) answer(r *plugin.Request, c *call, body []byte) error {
 		if h.logPayload {
 			c.answerLogged = h.loggable(body)
 		}
-		return recode(r, c, body, packed)
+		return h.recode(r, c, body, packed)
 	}
 	plain := body
 	if packed {
-		unpacked, err := unpack(body)
+		unpacked, err := h.unpack(body)
 		if errors.Is(err, plugin.ErrBodyTooLarge) {
 			return &plugin.Reject{Status: http.StatusBadGateway, Cause: err}
 		}
@@ -83,11 +84,11 @@ func (h *Handler) answer(r *plugin.Request, c *call, body []byte) error {
 		c.answerLogged = h.loggable(answer.Body)
 	}
 	if len(answer.Body) == len(plain) && (len(plain) == 0 || &answer.Body[0] == &plain[0]) {
-		return recode(r, c, body, packed)
+		return h.recode(r, c, body, packed)
 	}
 	response.SetBody(answer.Body)
 	delete(response.Header, "Content-Encoding")
-	return recode(r, c, answer.Body, false)
+	return h.recode(r, c, answer.Body, false)
 }
 
 // fail replaces the answer by an error of the gateway's, as Kong does: with the
@@ -103,11 +104,11 @@ func (h *Handler) fail(r *plugin.Request, message string) {
 // recode makes the encoding of a whole body what the client accepts. A body that
 // is packed already, and may stay so, is left alone. What cannot be unpacked is
 // passed on as it came.
-func recode(r *plugin.Request, c *call, body []byte, packed bool) error {
+func (h *Handler) recode(r *plugin.Request, c *call, body []byte, packed bool) error {
 	response := &r.Response
 	switch {
 	case packed && !c.acceptsGzip:
-		plain, err := unpack(body)
+		plain, err := h.unpack(body)
 		if errors.Is(err, plugin.ErrBodyTooLarge) {
 			return &plugin.Reject{Status: http.StatusBadGateway, Cause: err}
 		}
@@ -145,23 +146,23 @@ func pack(body []byte) []byte {
 	return out.Bytes()
 }
 
-// Limits of unpacking: how large a body may become, and from which size on it may
-// be how many times larger than it came.
+// Limits of unpacking: from which size on a body may be how many times larger
+// than it came.
 const (
-	unpackLimit = plugin.MaxHeldResponse
-	ratioFrom   = 1 << 20
-	ratioLimit  = 100
+	ratioFrom  = 1 << 20
+	ratioLimit = 100
 )
 
-// unpack undoes gzip. What grows beyond the limits is plugin.ErrBodyTooLarge.
-func unpack(body []byte) ([]byte, error) {
+// unpack undoes gzip. What grows beyond the limits, or beyond what may be held of
+// an answer, is plugin.ErrBodyTooLarge.
+func (h *Handler) unpack(body []byte) ([]byte, error) {
 	z := unpackers.Get().(*gzip.Reader)
 	defer unpackers.Put(z)
 	if err := z.Reset(bytes.NewReader(body)); err != nil {
 		return nil, fmt.Errorf("unpack answer: %w", err)
 	}
 	limit := int64(max(ratioFrom, len(body)*ratioLimit))
-	limit = min(limit, unpackLimit)
+	limit = min(limit, cmp.Or(h.env.Limits.Response, plugin.MaxHeldResponse))
 	var out bytes.Buffer
 	out.Grow(min(len(body)*4, ratioFrom))
 	n, err := io.Copy(&out, io.LimitReader(z, limit+1))

@@ -55,6 +55,7 @@ type stream struct {
 // openStream looks at the head of an answer to a call that asked for a stream.
 func (h *Handler) openStream(r *plugin.Request, c *call) {
 	response, s := &r.Response, &c.stream
+	s.events.Max, s.values.Max = h.env.Limits.Event, h.env.Limits.Event
 	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	readable := err == nil && response.Status == http.StatusOK
 	switch kind {
