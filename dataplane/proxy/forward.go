@@ -33,6 +33,8 @@ var errReadTimeout = errors.New("the upstream was silent for too long")
 func (x *exchange) forward() *answer {
 	r := &x.req
 	u := &r.Upstream
+	// A service's IPv6 address may be written as in a URL.
+	u.Host = strings.Trim(u.Host, "[]")
 	if u.Host == "" {
 		return fail(http.StatusServiceUnavailable, "no Service found with those values")
 	}

@@ -142,3 +142,63 @@ func received(t *testing.T, c *routertest.Case) *http.Request {
 	}
 	return in
 }
+
+// A service that cannot be called answers for itself only, and not where a plugin
+// sends its requests elsewhere; an IPv6 address may stand in brackets.
+func TestOddServices(t *testing.T) {
+	up := new(noting)
+	live, keeper := new(runtime.Live), new(runtime.Keeper)
+	elsewhere := accessFunc(func(r *plugin.Request) error {
+		if r.Query == "elsewhere" {
+			r.Upstream.SetTarget("http", "other.example", 80)
+		}
+		return nil
+	})
+	rt, err := runtime.BuildConfig(&runtime.Config{
+		Services: []*entitypb.Service{
+			{Id: "broken", Host: "a.example", Port: 443, Protocol: "https", Enabled: true, ClientCertificate: &entitypb.Reference{Id: "gone"}},
+			{Id: "six", Host: "[::1]", Port: 8080, Protocol: "http", Enabled: true},
+		},
+		Routes:  []*entitypb.Route{routeTo("broken", "broken", "/broken"), routeTo("six", "six", "/six")},
+		Plugins: []*entitypb.Plugin{everywhere("p1", "key-auth")},
+	}, runtime.Options{
+		Version: "1", Plugins: []plugin.Plugin{testPlugin("key-auth", elsewhere)}, Keeper: keeper, Log: testLog(t),
+		Decode:   func(string, []byte, proto.Message) error { return nil },
+		Upstream: runtime.UpstreamOptions{Open: func(upstream.Config) runtime.Pool { return up }},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	live.Swap(rt)
+	defer live.Swap(nil)
+	resolver := upstream.NewResolver(func(context.Context, string) ([]netip.Addr, error) {
+		return []netip.Addr{netip.MustParseAddr("192.0.2.1")}, nil
+	})
+	defer resolver.Close()
+	p := proxy.New(proxy.Options{Live: live, Picker: resolver, Log: testLog(t)})
+	for _, tt := range []struct {
+		target        string
+		status        int
+		host, address string
+	}{
+		{"/broken", http.StatusBadGateway, "", ""},
+		{"/broken?elsewhere", http.StatusOK, "other.example", "192.0.2.1:80"},
+		{"/six", http.StatusOK, "[::1]:8080", "[::1]:8080"},
+	} {
+		up.asked = nil
+		c := &routertest.Case{}
+		c.Request.Method, c.Request.Target, c.Request.Host = "GET", tt.target, "a.test"
+		answer := httptest.NewRecorder()
+		p.ServeHTTP(answer, received(t, c))
+		if answer.Code != tt.status {
+			t.Errorf("%s: status %d, want %d: %s", tt.target, answer.Code, tt.status, answer.Body)
+		}
+		host, address := "", ""
+		if up.asked != nil {
+			host, address = up.asked.Host, up.asked.Address.String()
+		}
+		if host != tt.host || address != tt.address {
+			t.Errorf("%s: asked %q at %q, want %q at %q", tt.target, host, address, tt.host, tt.address)
+		}
+	}
+}
