@@ -167,7 +167,7 @@ func (c *compiler) record(m protoreflect.MessageDescriptor) (*record, error) {
 }
 
 func (c *compiler) shorthand(sh *schemapb.Shorthand) (*shorthand, error) {
-	f := &field{name: sh.GetName(), rules: &schemapb.Field{}}
+	f := &field{name: sh.GetName(), rules: &schemapb.Field{Deprecation: sh.GetDeprecation()}}
 	i := slices.Index(typeNames[:typeBoolean+1], sh.GetType())
 	if i < 0 {
 		return nil, fmt.Errorf("%q is no scalar type", sh.GetType())

@@ -377,3 +377,26 @@ func TestUndecided(t *testing.T) {
 		}
 	}
 }
+
+func TestDeprecated(t *testing.T) {
+	const path = "ai-proxy: config.model.options.upstream_path is deprecated, please use upstream_url instead"
+	plugins := entity(t, "plugins")
+	for _, tt := range []struct{ body, current, want string }{
+		{`{"name":"ai-proxy","config":{"model":{"options":{"upstream_path":"/x"}}}}`, `{}`, path},
+		{`{"config":{"model":{"options":{"upstream_path":"/x"}}}}`, `{"name":"ai-proxy"}`, path},
+		{`{"name":"ai-proxy","config":{"model":{"options":{"upstream_path":null}}}}`, `{}`, ""},
+		{`{"name":"ai-proxy","config":{"model":"x"},"nothing":1}`, `{}`, ""},
+		{`{"name":"nothing","config":{"model":{}}}`, `{}`, ""},
+		{`{}`, `{}`, ""},
+	} {
+		got := plugins.Deprecated(mustParse(t, tt.body), mustParse(t, tt.current))
+		if strings.Join(got, "|") != tt.want {
+			t.Errorf("Deprecated(%s) = %q, want %q", tt.body, got, tt.want)
+		}
+	}
+	old := `field { name: "f" json_name: "f" number: 1 label: LABEL_REPEATED type: TYPE_STRING options { [gibbon.schema.v1.field] { deprecation { message: "list" } } } }`
+	things := entitySchema(t, old, `shorthands { name: "s" type: "string" path: "f" deprecation { message: "short" } }`, ``)
+	if got := things.Deprecated(mustParse(t, `{"f":["a","b"],"s":"x"}`), Document{}); !slices.Equal(got, []string{"list", "short"}) {
+		t.Errorf("Deprecated = %q", got)
+	}
+}

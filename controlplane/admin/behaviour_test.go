@@ -426,6 +426,29 @@ func TestNothingSecretInTheLog(t *testing.T) {
 	}
 }
 
+// TestDeprecatedFields warns of those that a body sets, and says nothing of
+// those that were set before.
+func TestDeprecatedFields(t *testing.T) {
+	var log strings.Builder
+	s := newServer(t, func(cfg *admin.Config) { cfg.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	for _, tt := range []struct {
+		code         int
+		method, path string
+		body         string
+		warnings     int
+	}{
+		{201, "POST", "/plugins", `{"name":"ai-proxy","config":{"route_type":"llm/v1/chat","model":{"provider":"openai","options":{"upstream_path":"/secret-path"}}}}`, 1},
+		{200, "PATCH", "/plugins/ai-proxy", `{"enabled":false}`, 0},
+		{200, "PATCH", "/plugins/ai-proxy", `{"config":{"model":{"options":{"upstream_path":"/other"}}}}`, 1},
+	} {
+		log.Reset()
+		must(t, s, tt.code, tt.method, tt.path, "", tt.body)
+		if n := strings.Count(log.String(), "upstream_path is deprecated"); n != tt.warnings || strings.Contains(log.String(), "secret-path") {
+			t.Errorf("%s %s %s: %d warnings, want %d:\n%s", tt.method, tt.path, tt.body, n, tt.warnings, log.String())
+		}
+	}
+}
+
 // TestErrorUnwraps keeps the cause for those inside, and from those outside.
 func TestErrorUnwraps(t *testing.T) {
 	e := &admin.Error{Status: 500, Message: "An unexpected error occurred"}

@@ -71,6 +71,7 @@ func (w *work) insert(s *schema.Schema, body schema.Document) (stored, error) {
 
 // complete makes of a body what an insert or upsert stores.
 func (w *work) complete(s *schema.Schema, body schema.Document, op schema.Op) (schema.Document, error) {
+	w.warn(s, body, schema.Document{})
 	body, err := s.Expand(body, schema.Document{})
 	if err != nil {
 		return body, err
@@ -86,6 +87,13 @@ func (w *work) complete(s *schema.Schema, body schema.Document, op schema.Op) (s
 		return doc, err
 	}
 	return s.Stored(doc), nil
+}
+
+// warn logs that a body sets fields which a later release will not have.
+func (w *work) warn(s *schema.Schema, body, current schema.Document) {
+	for _, text := range s.Deprecated(body, current) {
+		w.server.cfg.Log.Warn("deprecated field", "kind", s.Kind(), "warning", text)
+	}
 }
 
 // put replaces the entity that ref names, or adds it.
@@ -190,6 +198,7 @@ func (w *work) absent(s *schema.Schema, parent *relation, read input, err error)
 // change merges a body into a locked entity.
 func (w *work) change(old stored, body schema.Document) (stored, error) {
 	s := old.schema
+	w.warn(s, body, old.doc)
 	body, err := s.Expand(body, old.doc)
 	if err != nil {
 		return stored{}, err
