@@ -56,8 +56,11 @@ type exchange struct {
 	length int64         // of body; -1: unknown
 	// unfiltered says that filters must not run (any more).
 	unfiltered bool
-	buf        []byte    // for pieces of body; kept from request to request
 	renewed    time.Time // when the client last got new time to take what is written
+
+	// Memory that is kept from request to request.
+	buf       []byte // for pieces of body
+	headLines []byte // for the head of the answer
 
 	// Of the list of active requests, guarded by its lock.
 	prev, next  *exchange
@@ -102,7 +105,7 @@ func (x *exchange) end() {
 	x.req.Reset()
 	clear(x.chosen)
 	p := x.p
-	*x = exchange{req: x.req, chosen: x.chosen[:0], buf: x.buf}
+	*x = exchange{req: x.req, chosen: x.chosen[:0], buf: x.buf, headLines: x.headLines}
 	p.pool.Put(x)
 }
 

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/gibbon-gateway/gibbon/dataplane/proxy/upstream"
 )
 
 // respond sends the answer: the gateway's when there is one, else the
@@ -220,8 +223,11 @@ func (x *exchange) sendHead() {
 	r := &x.req
 	x.addOwn()
 	h := x.w.Header()
-	for name, values := range r.Response.Header {
-		h[name] = values
+	if conn := x.amendable(); conn != nil {
+		x.headLines = appendHead(x.headLines[:0], r.Response.Header, h)
+		conn.Amend(x.headLines)
+	} else {
+		maps.Copy(h, r.Response.Header)
 	}
 	if _, has := h["Content-Type"]; !has {
 		h["Content-Type"] = nil // or net/http would guess one from the body
@@ -235,13 +241,19 @@ func (x *exchange) sendHead() {
 	}
 	x.w.WriteHeader(r.Response.Status)
 	r.Response.Sent = true
-	r.Record.BytesOut += int64(len("HTTP/1.1 200 \r\n\r\n")+len(http.StatusText(r.Response.Status))) + headSize(h)
+	r.Record.BytesOut += int64(len("HTTP/1.1 200 \r\n\r\n")+len(http.StatusText(r.Response.Status))) + headSize(r.Response.Header)
 }
 
 // addOwn adds the gateway's own headers to the answer.
 func (x *exchange) addOwn() {
 	r := &x.req
 	h := r.Response.Header
+	values := make([]string, 0, upstream.HeaderRoom) // one block of memory for all of them
+	put := func(name, value string) {
+		values = append(values, value)
+		n := len(values)
+		h[name] = values[n-1 : n : n]
+	}
 	set := x.p.o.Headers
 	proxied := r.Response.FromUpstream
 	if proxied {
@@ -250,25 +262,25 @@ func (x *exchange) addOwn() {
 			if list := h["Via"]; len(list) > 0 {
 				via = joined(list) + ", " + via
 			}
-			h["Via"] = []string{via}
+			put("Via", via)
 		}
 		if set&HeaderUpstreamLatency != 0 {
-			h["X-Kong-Upstream-Latency"] = []string{ms(r.Record.Dialled, r.Record.Answered)}
+			put("X-Kong-Upstream-Latency", ms(r.Record.Dialled, r.Record.Answered))
 		}
 		if set&HeaderProxyLatency != 0 {
-			h["X-Kong-Proxy-Latency"] = []string{ms(r.Started, r.Record.Dialled)}
+			put("X-Kong-Proxy-Latency", ms(r.Started, r.Record.Dialled))
 		}
 		if n := len(r.Record.Tries); set&HeaderUpstreamStatus != 0 && n > 0 {
-			h["X-Kong-Upstream-Status"] = []string{strconv.Itoa(r.Record.Tries[n-1].Status)}
+			put("X-Kong-Upstream-Status", strconv.Itoa(r.Record.Tries[n-1].Status))
 		}
 	} else if set&HeaderResponseLatency != 0 {
-		h["X-Kong-Response-Latency"] = []string{ms(r.Started, now())}
+		put("X-Kong-Response-Latency", ms(r.Started, now()))
 	}
 	if _, has := h["Server"]; !has && set&HeaderServer != 0 {
-		h["Server"] = []string{x.p.token}
+		put("Server", x.p.token)
 	}
 	if set&HeaderRequestID != 0 {
-		h["X-Kong-Request-Id"] = []string{r.ID}
+		put("X-Kong-Request-Id", r.ID)
 	}
 	if x.p.o.DebugHeader && x.debug {
 		x.addDebug(h)

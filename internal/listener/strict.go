@@ -65,6 +65,8 @@ type Conn struct {
 	refused atomic.Pointer[Reason] // set when the marker begins
 	broken  atomic.Pointer[Reason] // set when a body's framing failed
 
+	amend *amendment // of the next answer's head; nil: none
+
 	// net/http starts its own limit on the time for a head when it has seen the
 	// first bytes of one. It sees them only when the head is whole, so the
 	// limit is kept here as well.

@@ -26,6 +26,10 @@ var (
 	errTrailerName = errors.New("forbidden name in Trailer")
 )
 
+// HeaderRoom is for how many more names the header of an answer has room, since a
+// map that is full costs more to grow than it cost to make.
+const HeaderRoom = 6
+
 // head is the head of an answer.
 type head struct {
 	status int
@@ -73,7 +77,7 @@ func parseHead(block []byte) (head, error) {
 	if lines > maxLines {
 		return head{}, errHeadTooLarge
 	}
-	h.header = make(http.Header, lines)
+	h.header = make(http.Header, lines+HeaderRoom)
 	values := make([]string, lines)
 	for {
 		if line, text, err = cutLine(text); err != nil {
