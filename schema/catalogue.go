@@ -56,7 +56,7 @@ func compile(messages []protoreflect.MessageDescriptor) (*Catalogue, error) {
 	slices.SortFunc(c.entities, func(a, b *Schema) int { return cmp.Compare(a.Kind(), b.Kind()) })
 	slices.SortFunc(c.plugins, func(a, b *Schema) int { return cmp.Compare(a.Kind(), b.Kind()) })
 	for _, s := range c.entities {
-		if err := s.link(comp); err != nil {
+		if err := s.link(); err != nil {
 			return nil, fmt.Errorf("schema of %s: %w", s.msg.FullName(), err)
 		}
 	}
@@ -82,7 +82,7 @@ func (c *Catalogue) add(comp *compiler, m protoreflect.MessageDescriptor) error 
 		return err
 	}
 	s.record = rec
-	if s.checks, err = comp.checks(s.plugin.GetChecks()); err != nil {
+	if s.checks, err = compileChecks(s.plugin.GetChecks()); err != nil {
 		return err
 	}
 	if s.Kind() == "" {

@@ -109,10 +109,10 @@ func (c *checking) nonEmpty(names []string) (set []string) {
 	return set
 }
 
-func (c *compiler) checks(list []*schemapb.Check) ([]*check, error) {
+func compileChecks(list []*schemapb.Check) ([]*check, error) {
 	var out []*check
 	for i, rules := range list {
-		ch, err := c.check(rules)
+		ch, err := compileCheck(rules)
 		if err != nil {
 			return nil, fmt.Errorf("check %d: %w", i+1, err)
 		}
@@ -122,7 +122,7 @@ func (c *compiler) checks(list []*schemapb.Check) ([]*check, error) {
 	return out, nil
 }
 
-func (c *compiler) check(rules *schemapb.Check) (*check, error) {
+func compileCheck(rules *schemapb.Check) (*check, error) {
 	switch r := rules.GetCheck().(type) {
 	case *schemapb.Check_AtLeastOneOf:
 		return atLeastOneOf(r.AtLeastOneOf.GetValues()), nil
@@ -137,13 +137,13 @@ func (c *compiler) check(rules *schemapb.Check) (*check, error) {
 	case *schemapb.Check_MutuallyExclusiveSets:
 		return mutuallyExclusiveSets(r.MutuallyExclusiveSets), nil
 	case *schemapb.Check_Conditional:
-		return conditional(c, r.Conditional)
+		return conditional(r.Conditional)
 	case *schemapb.Check_ConditionalAtLeastOneOf:
-		return conditionalAtLeastOneOf(c, r.ConditionalAtLeastOneOf)
+		return conditionalAtLeastOneOf(r.ConditionalAtLeastOneOf)
 	case *schemapb.Check_RequireWhen:
-		return requireWhen(c, r.RequireWhen)
+		return requireWhen(r.RequireWhen)
 	case *schemapb.Check_DenyWhen:
-		return denyWhen(c, r.DenyWhen)
+		return denyWhen(r.DenyWhen)
 	case *schemapb.Check_Custom:
 		custom, ok := customs[r.Custom]
 		if !ok {
@@ -218,12 +218,12 @@ func mutuallyExclusiveSets(sets *schemapb.ExclusiveSets) *check {
 	}}
 }
 
-func conditional(comp *compiler, r *schemapb.Conditional) (*check, error) {
-	when, err := comp.condition(&schemapb.Condition{Field: r.GetIfField(), Match: r.GetIfMatch()})
+func conditional(r *schemapb.Conditional) (*check, error) {
+	when, err := compileCondition(&schemapb.Condition{Field: r.GetIfField(), Match: r.GetIfMatch()})
 	if err != nil {
 		return nil, err
 	}
-	then, err := comp.match(r.GetThenMatch())
+	then, err := compileMatch(r.GetThenMatch())
 	if err != nil {
 		return nil, err
 	}
@@ -245,8 +245,8 @@ func conditional(comp *compiler, r *schemapb.Conditional) (*check, error) {
 	}}, nil
 }
 
-func conditionalAtLeastOneOf(comp *compiler, r *schemapb.ConditionalAtLeastOneOf) (*check, error) {
-	when, err := comp.condition(&schemapb.Condition{Field: r.GetIfField(), Match: r.GetIfMatch()})
+func conditionalAtLeastOneOf(r *schemapb.ConditionalAtLeastOneOf) (*check, error) {
+	when, err := compileCondition(&schemapb.Condition{Field: r.GetIfField(), Match: r.GetIfMatch()})
 	if err != nil {
 		return nil, err
 	}
@@ -267,8 +267,8 @@ func conditionalAtLeastOneOf(comp *compiler, r *schemapb.ConditionalAtLeastOneOf
 	}}, nil
 }
 
-func requireWhen(comp *compiler, r *schemapb.RequireWhen) (*check, error) {
-	when, err := comp.conditions(r.GetWhen())
+func requireWhen(r *schemapb.RequireWhen) (*check, error) {
+	when, err := compileConditions(r.GetWhen())
 	if err != nil {
 		return nil, err
 	}
@@ -286,8 +286,8 @@ func requireWhen(comp *compiler, r *schemapb.RequireWhen) (*check, error) {
 	}}, nil
 }
 
-func denyWhen(comp *compiler, r *schemapb.DenyWhen) (*check, error) {
-	when, err := comp.conditions(r.GetWhen())
+func denyWhen(r *schemapb.DenyWhen) (*check, error) {
+	when, err := compileConditions(r.GetWhen())
 	if err != nil {
 		return nil, err
 	}
@@ -306,10 +306,10 @@ type condition struct {
 
 type conditions []condition
 
-func (comp *compiler) conditions(list []*schemapb.Condition) (conditions, error) {
+func compileConditions(list []*schemapb.Condition) (conditions, error) {
 	var out conditions
 	for _, r := range list {
-		c, err := comp.condition(r)
+		c, err := compileCondition(r)
 		if err != nil {
 			return nil, err
 		}
@@ -318,8 +318,8 @@ func (comp *compiler) conditions(list []*schemapb.Condition) (conditions, error)
 	return out, nil
 }
 
-func (comp *compiler) condition(r *schemapb.Condition) (condition, error) {
-	m, err := comp.match(r.GetMatch())
+func compileCondition(r *schemapb.Condition) (condition, error) {
+	m, err := compileMatch(r.GetMatch())
 	if err != nil {
 		return condition{}, fmt.Errorf("%s: %w", r.GetField(), err)
 	}
@@ -327,7 +327,7 @@ func (comp *compiler) condition(r *schemapb.Condition) (condition, error) {
 }
 
 // match compiles a test into a field without a type of its own.
-func (comp *compiler) match(m *schemapb.Match) (*field, error) {
+func compileMatch(m *schemapb.Match) (*field, error) {
 	rules := &schemapb.Field{
 		OneOf: m.GetOneOf(), NotOneOf: m.GetNotOneOf(), Required: m.GetRequired(), Between: m.GetBetween(),
 	}
@@ -341,11 +341,11 @@ func (comp *compiler) match(m *schemapb.Match) (*field, error) {
 	f := &field{typ: typeJSON, rules: rules}
 	if m.GetElements() != nil {
 		var err error
-		if f.elem, err = comp.match(m.GetElements()); err != nil {
+		if f.elem, err = compileMatch(m.GetElements()); err != nil {
 			return nil, err
 		}
 	}
-	return f, f.finish(comp)
+	return f, f.finish()
 }
 
 func (cs conditions) paths() [][]string {

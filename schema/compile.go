@@ -153,11 +153,11 @@ func (c *compiler) record(m protoreflect.MessageDescriptor) (*record, error) {
 	}
 	options := proto.GetExtension(m.Options(), schemapb.E_Record).(*schemapb.Record)
 	var err error
-	if r.checks, err = c.checks(options.GetChecks()); err != nil {
+	if r.checks, err = compileChecks(options.GetChecks()); err != nil {
 		return nil, err
 	}
 	for _, sh := range options.GetShorthands() {
-		compiled, err := c.shorthand(sh)
+		compiled, err := compileShorthand(sh)
 		if err != nil {
 			return nil, fmt.Errorf("shorthand %s: %w", sh.GetName(), err)
 		}
@@ -166,7 +166,7 @@ func (c *compiler) record(m protoreflect.MessageDescriptor) (*record, error) {
 	return r, nil
 }
 
-func (c *compiler) shorthand(sh *schemapb.Shorthand) (*shorthand, error) {
+func compileShorthand(sh *schemapb.Shorthand) (*shorthand, error) {
 	f := &field{name: sh.GetName(), rules: &schemapb.Field{Deprecation: sh.GetDeprecation()}}
 	i := slices.Index(typeNames[:typeBoolean+1], sh.GetType())
 	if i < 0 {
@@ -201,7 +201,7 @@ func (c *compiler) field(fd protoreflect.FieldDescriptor) (*field, error) {
 		if f.values, err = c.single(fd.MapValue(), "", orEmpty(rules.GetValues())); err != nil {
 			return nil, fmt.Errorf("values: %w", err)
 		}
-		return f, f.finish(c)
+		return f, f.finish()
 	case fd.IsList():
 		return c.list(fd, name, rules)
 	}
@@ -217,7 +217,7 @@ func (c *compiler) list(fd protoreflect.FieldDescriptor, name string, rules *sch
 	if f.elem, err = c.single(fd, "", orEmpty(rules.GetElements())); err != nil {
 		return nil, fmt.Errorf("elements: %w", err)
 	}
-	return f, f.finish(c)
+	return f, f.finish()
 }
 
 // single compiles one value of the field's kind, whatever its cardinality.
@@ -248,13 +248,13 @@ func (c *compiler) single(fd protoreflect.FieldDescriptor, name string, rules *s
 	default:
 		return nil, fmt.Errorf("no type of Kong's for protobuf's %s", fd.Kind())
 	}
-	return f, f.finish(c)
+	return f, f.finish()
 }
 
 func (c *compiler) message(m protoreflect.MessageDescriptor, f *field) (*field, error) {
 	if f.rules.GetReference() != "" {
 		f.typ = typeForeign
-		return f, f.finish(c)
+		return f, f.finish()
 	}
 	if inner := listField(m); inner != nil {
 		// The array's own rules stand on the message's field; those of the
@@ -268,7 +268,7 @@ func (c *compiler) message(m protoreflect.MessageDescriptor, f *field) (*field, 
 	if f.record, err = c.record(m); err != nil {
 		return nil, err
 	}
-	return f, f.finish(c)
+	return f, f.finish()
 }
 
 // listField is the field of a message that stands for an array, or nil.
@@ -288,27 +288,28 @@ func orEmpty(rules *schemapb.Field) *schemapb.Field {
 }
 
 // override is the record with more rules on one of its fields.
-func (c *compiler) override(r *record, name string, rules *schemapb.Field) (*record, error) {
+func (r *record) override(name string, rules *schemapb.Field) (*record, error) {
 	old := r.byName[name]
 	if old == nil {
 		return nil, fmt.Errorf("no field %q to add rules to", name)
 	}
-	f, err := c.overridden(old, rules)
+	f, err := old.overridden(rules)
 	if err != nil {
 		return nil, err
 	}
 	return r.with(f), nil
 }
 
-func (c *compiler) overridden(old *field, rules *schemapb.Field) (*field, error) {
-	f := old.clone()
-	f.rules = proto.CloneOf(old.rules)
-	proto.Merge(f.rules, rules)
-	return f, f.finish(c)
+// overridden is the field with more rules.
+func (f *field) overridden(rules *schemapb.Field) (*field, error) {
+	c := f.clone()
+	c.rules = proto.CloneOf(f.rules)
+	proto.Merge(c.rules, rules)
+	return c, c.finish()
 }
 
 // finish compiles the rules, so that judging a value compiles nothing.
-func (f *field) finish(c *compiler) error {
+func (f *field) finish() error {
 	r := f.rules
 	for _, t := range []struct {
 		name string

@@ -277,7 +277,7 @@ func TestWholeRecordText(t *testing.T) {
 	const body = `{"f":{"b":1}}`
 	s := entitySchema(t, protoField("f", inner, ``), ``, ``)
 	rec := *s.record.byName["f"].record
-	checks, err := (&compiler{}).checks([]*checkProto{mustCheck(t, `whole: true err: "mine" deny_when { when { field: "b" match { eq: "1" } } }`)})
+	checks, err := compileChecks([]*checkProto{mustCheck(t, `whole: true err: "mine" deny_when { when { field: "b" match { eq: "1" } } }`)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -181,7 +181,7 @@ func (s *Schema) shape(doc Document) (*record, *variant) {
 }
 
 // link settles what needs all schemas: references and variants.
-func (s *Schema) link(comp *compiler) error {
+func (s *Schema) link() error {
 	for _, f := range s.record.fields {
 		if f.typ == typeForeign {
 			target := s.catalogue.byKind[f.rules.GetReference()]
@@ -201,9 +201,9 @@ func (s *Schema) link(comp *compiler) error {
 		}
 	}
 	if s.entity.GetPluginConfig() {
-		return s.linkPlugins(comp)
+		return s.linkPlugins()
 	}
-	return s.linkSubschemas(comp)
+	return s.linkSubschemas()
 }
 
 func (s *Schema) linkOverlap(rules *schemapb.Overlap) error {
@@ -236,17 +236,17 @@ func (s *Schema) linkOverlap(rules *schemapb.Overlap) error {
 	return nil
 }
 
-func (s *Schema) linkSubschemas(comp *compiler) error {
+func (s *Schema) linkSubschemas() error {
 	s.variants = map[string]*variant{}
 	for _, sub := range s.entity.GetSubschemas() {
 		rec := s.record
 		for _, over := range sub.GetFields() {
 			var err error
-			if rec, err = comp.override(rec, over.GetName(), over.GetRules()); err != nil {
+			if rec, err = rec.override(over.GetName(), over.GetRules()); err != nil {
 				return err
 			}
 		}
-		checks, err := comp.checks(sub.GetChecks())
+		checks, err := compileChecks(sub.GetChecks())
 		if err != nil {
 			return err
 		}
@@ -260,7 +260,7 @@ func (s *Schema) linkSubschemas(comp *compiler) error {
 // linkPlugins makes a variant of every plugin: the configuration is described
 // by the plugin's message, the protocols are those it may run for, and scopes
 // that it forbids must be null.
-func (s *Schema) linkPlugins(comp *compiler) error {
+func (s *Schema) linkPlugins() error {
 	if s.config == nil {
 		return fmt.Errorf("plugin_config without a TYPE_CONFIG field")
 	}
@@ -274,13 +274,13 @@ func (s *Schema) linkPlugins(comp *compiler) error {
 				continue // a scope that this build has no entity for
 			}
 			var err error
-			if rec, err = comp.override(rec, name, &schemapb.Field{Eq: &null}); err != nil {
+			if rec, err = rec.override(name, &schemapb.Field{Eq: &null}); err != nil {
 				return err
 			}
 		}
 		if s.record.byName["protocols"] != nil && len(p.plugin.GetProtocols()) > 0 {
 			def := texts(p.plugin.GetProtocols()).String()
-			f, err := comp.overridden(rec.byName["protocols"], &schemapb.Field{Default: &def})
+			f, err := rec.byName["protocols"].overridden(&schemapb.Field{Default: &def})
 			if err != nil {
 				return err
 			}
