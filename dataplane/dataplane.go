@@ -25,8 +25,10 @@ import (
 	"github.com/gibbon-gateway/gibbon/dataplane/proxy"
 	"github.com/gibbon-gateway/gibbon/dataplane/proxy/upstream"
 	"github.com/gibbon-gateway/gibbon/dataplane/runtime"
+	"github.com/gibbon-gateway/gibbon/internal/listener"
 	"github.com/gibbon-gateway/gibbon/internal/settings"
 	"github.com/gibbon-gateway/gibbon/internal/telemetry"
+	"github.com/gibbon-gateway/gibbon/internal/web"
 	"github.com/gibbon-gateway/gibbon/schema"
 )
 
@@ -55,7 +57,9 @@ type DataPlane struct {
 	calls    *http.Transport // of plugins
 	proxy    *proxy.Proxy
 	follower *follow.Follower
-	servers  []*server // the proxy's, then the status listener's
+	front    *web.Server // the proxy's
+	gate     *listener.Gate
+	side     *web.Server // the status listener's
 
 	draining atomic.Bool
 	ready    chan struct{} // closed when the first configuration is live
@@ -106,10 +110,10 @@ func (d *DataPlane) wire(ctx context.Context) error {
 }
 
 // Addresses are the URLs of the proxy listeners.
-func (d *DataPlane) Addresses() []string { return d.servers[0].urls() }
+func (d *DataPlane) Addresses() []string { return d.front.URLs() }
 
 // StatusAddresses are the URLs of the status listeners.
-func (d *DataPlane) StatusAddresses() []string { return d.servers[1].urls() }
+func (d *DataPlane) StatusAddresses() []string { return d.side.URLs() }
 
 // Ready closes when the first configuration is live.
 func (d *DataPlane) Ready() <-chan struct{} { return d.ready }
@@ -117,9 +121,9 @@ func (d *DataPlane) Ready() <-chan struct{} { return d.ready }
 // Reload takes up renewed certificates of the listeners, and has log files opened
 // anew. Other settings need a restart.
 func (d *DataPlane) Reload(s *settings.Settings) {
-	for _, server := range d.servers {
-		if err := server.load(s); err != nil {
-			d.cfg.Log.Error("reload: the certificates that were in use stay", "listener", server.name, "error", err)
+	for _, w := range d.servers() {
+		if err := w.Reload(s); err != nil {
+			d.cfg.Log.Error("reload", "error", err)
 		}
 	}
 	d.keeper.Reload()
@@ -192,8 +196,12 @@ func (d *DataPlane) Run(ctx context.Context) (err error) {
 		default:
 		}
 	}
-	for _, server := range d.servers {
-		server.serve(&running, fail)
+	for _, w := range d.servers() {
+		running.Go(func() {
+			if err := w.Serve(); err != nil {
+				fail(err)
+			}
+		})
 	}
 	running.Go(func() {
 		if err := d.follower.Run(followCtx); err != nil {
@@ -205,7 +213,10 @@ func (d *DataPlane) Run(ctx context.Context) (err error) {
 	case err = <-failed:
 		d.cfg.Log.Error("the data plane cannot go on", "error", err)
 	}
-	return errors.Join(err, d.drain(), d.servers[1].stop())
+	err = errors.Join(err, d.drain())
+	stopCtx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	return errors.Join(err, stop(stopCtx, d.side))
 }
 
 // drain ends the traffic: it is said at once that the node is going, then, after
@@ -219,15 +230,13 @@ func (d *DataPlane) drain() error {
 		time.Sleep(s.DrainDelay)
 	}
 	d.proxy.BeginDrain()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	stopped := make(chan error, 1)
-	done := make(chan struct{})
-	go func() {
-		// The connections that are still open when all requests have ended are idle
-		// ones: they close by themselves, or are closed.
-		stopped <- d.servers[0].stopWhen(done)
-	}()
-	cut := d.proxy.Drain(context.Background(), s.DrainTimeout, s.DrainStreamTimeout)
-	close(done)
+	go func() { stopped <- stop(ctx, d.front) }()
+	cut := d.proxy.Drain(ctx, s.DrainTimeout, s.DrainStreamTimeout)
+	patience := time.AfterFunc(closeTime, cancel)
+	defer patience.Stop()
 	err := <-stopped
 	if cut > 0 {
 		err = errors.Join(err, fmt.Errorf("%w: %d", ErrCut, cut))
@@ -239,8 +248,8 @@ func (d *DataPlane) drain() error {
 // close lets go of everything. The servers have ended.
 func (d *DataPlane) close() error {
 	var errs []error
-	for _, server := range d.servers {
-		errs = append(errs, server.close())
+	for _, w := range d.servers() {
+		errs = append(errs, w.Close())
 	}
 	flushed := make(chan struct{})
 	go func() {

@@ -142,10 +142,9 @@ func (d *DataPlane) status(w http.ResponseWriter, r *http.Request) {
 	body.Memory.Workers = []workerMemory{{Allocated: size(memory.HeapAlloc), PID: os.Getpid()}}
 	none := sharedCache{Allocated: size(0), Capacity: size(0)}
 	body.Memory.Dicts = map[string]sharedCache{"kong": none, "kong_db_cache": none}
-	server := d.servers[0]
 	counts := d.proxy.Counts()
-	body.Server.Accepted, body.Server.Handled = server.accepted.Load(), server.accepted.Load()
-	body.Server.Active = uint64(server.gate.Open())
+	body.Server.Accepted, body.Server.Handled = d.front.Accepted(), d.front.Accepted()
+	body.Server.Active = uint64(d.gate.Open())
 	body.Server.Writing = uint64(counts.Active)
 	if body.Server.Active > body.Server.Writing {
 		body.Server.Waiting = body.Server.Active - body.Server.Writing
@@ -211,15 +210,15 @@ func (d *DataPlane) metrics() *prometheus.Registry {
 	count("gibbon_panics_total", "Requests that failed with a panic.",
 		func() float64 { return float64(d.proxy.Counts().Panics) })
 	count("gibbon_connections_accepted_total", "Connections to the proxy that were taken in.",
-		func() float64 { return float64(d.servers[0].accepted.Load()) })
+		func() float64 { return float64(d.front.Accepted()) })
 	count("gibbon_connections_refused_total", "Connections to the proxy that were turned away.",
-		func() float64 { return float64(d.servers[0].gate.Refused()) })
+		func() float64 { return float64(d.gate.Refused()) })
 	gauge("gibbon_requests_active", "Requests in progress.",
 		func() float64 { return float64(d.proxy.Counts().Active) })
 	gauge("gibbon_streams_active", "Answers in progress that are streams.",
 		func() float64 { return float64(d.proxy.Counts().Streams) })
 	gauge("gibbon_connections_active", "Open connections to the proxy.",
-		func() float64 { return float64(d.servers[0].gate.Open()) })
+		func() float64 { return float64(d.gate.Open()) })
 	gauge("gibbon_config_version", "Version of the configuration in force; 0: none.", func() float64 {
 		version, _ := d.live.Version()
 		n, err := strconv.ParseFloat(version, 64)
