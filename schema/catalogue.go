@@ -45,6 +45,20 @@ func Load() (*Catalogue, error) {
 	return compile(messages)
 }
 
+// LimitPlugins has all plugins but those of the given names refused where an
+// entity configures them, as the setting "plugins" has it. What is stored already
+// can still be read and deleted. It is for the start: not for use beside others.
+func (c *Catalogue) LimitPlugins(names []string) {
+	for _, s := range c.entities {
+		if s.config == nil {
+			continue
+		}
+		for name, v := range s.variants {
+			v.off = !slices.Contains(names, name)
+		}
+	}
+}
+
 func compile(messages []protoreflect.MessageDescriptor) (*Catalogue, error) {
 	c := &Catalogue{byKind: map[string]*Schema{}, byPath: map[string]*Schema{}, byPlugin: map[string]*Schema{}}
 	comp := &compiler{records: map[protoreflect.FullName]*record{}}

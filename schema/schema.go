@@ -30,6 +30,7 @@ type variant struct {
 	record *record
 	config *Schema // the plugin's configuration, for plugins
 	checks []*check
+	off    bool // refused; see Catalogue.LimitPlugins
 }
 
 // Foreign is a field that refers to another entity.

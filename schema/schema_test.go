@@ -400,3 +400,23 @@ func TestDeprecated(t *testing.T) {
 		t.Errorf("Deprecated = %q", got)
 	}
 }
+
+// A plugin that the settings leave out is refused as one that does not exist.
+func TestLimitPlugins(t *testing.T) {
+	catalogue := load(t)
+	catalogue.LimitPlugins([]string{"key-auth", "of-nobody"})
+	s, _ := catalogue.Entity("plugins")
+	for body, want := range map[string]string{
+		`{"name":"key-auth"}`:                            "",
+		`{"name":"file-log","config":{"path":"/tmp/a"}}`: "plugin 'file-log' not enabled; add it to the 'plugins' configuration property",
+	} {
+		doc, err := s.DecodeJSON([]byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.Validate(s.Complete(doc, time.Unix(1, 0)), Insert)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", body, err, want)
+		}
+	}
+}

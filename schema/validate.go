@@ -102,7 +102,7 @@ func (s *Schema) validate(current, doc Document, op Op) error {
 		return fail.error()
 	}
 	rec, v := s.shape(doc)
-	if v == nil && len(s.variants) > 0 {
+	if v == nil && len(s.variants) > 0 || v != nil && v.off {
 		fail.put(s.subschemaText(doc), s.entity.GetSubschemaKey())
 		return fail.error()
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -94,6 +95,11 @@ func (c *cli) start(command string) (*node, error) {
 	n.settings.NodeID = n.id
 	if n.catalogue, err = schema.Load(); err != nil {
 		return nil, err
+	}
+	// What no data plane with these settings runs must not be taken in: a
+	// configuration with it would be kept from all of them.
+	if !slices.Contains(n.settings.Plugins, "bundled") {
+		n.catalogue.LimitPlugins(n.settings.Plugins)
 	}
 	n.pid, err = takePID(n.settings.Prefix, command)
 	return n, err
