@@ -234,10 +234,22 @@ func (d *DataPlane) drain() error {
 	defer cancel()
 	stopped := make(chan error, 1)
 	go func() { stopped <- stop(ctx, d.front) }()
-	cut := d.proxy.Drain(ctx, s.DrainTimeout, s.DrainStreamTimeout)
-	patience := time.AfterFunc(closeTime, cancel)
-	defer patience.Stop()
-	err := <-stopped
+	cut, err := 0, error(nil)
+	for began, open := time.Now(), true; open; {
+		past := time.Since(began)
+		cut += d.proxy.Drain(context.Background(), max(0, s.DrainTimeout-past), max(0, s.DrainStreamTimeout-past))
+		select {
+		case err = <-stopped:
+			open = false
+		case <-time.After(closeTime):
+			// A connection that was just taken in when the end began may have brought
+			// its request meanwhile, which has its time like any other. The rest are
+			// idle ones.
+			if d.proxy.Counts().Active == 0 {
+				cancel()
+			}
+		}
+	}
 	if cut > 0 {
 		err = errors.Join(err, fmt.Errorf("%w: %d", ErrCut, cut))
 	}

@@ -293,9 +293,9 @@ func (x *exchange) match() *answer {
 	}
 	r.Upstream.Path = uri.Escape(found.UpstreamPath(r.Path))
 	r.Upstream.Query = r.Query
-	prefix := ""
-	if found.Route.GetStripPath() && found.HasPath && found.Matched != "/" {
-		prefix = found.Matched
+	prefix := found.Stripped()
+	if prefix == "/" {
+		prefix = "" // nothing that the upstream could put before a path
 	}
 	x.tellUpstream(prefix)
 	return nil

@@ -67,20 +67,7 @@ func TestRouterCases(t *testing.T) {
 				}
 				return nil
 			})
-			live, keeper := new(runtime.Live), new(runtime.Keeper)
-			rt, err := runtime.BuildConfig(&runtime.Config{
-				Routes: routes, Services: services, Plugins: []*entitypb.Plugin{everywhere("p1", "key-auth")},
-			}, runtime.Options{
-				Version: "1", Plugins: []plugin.Plugin{testPlugin("key-auth", note)}, Keeper: keeper, Log: testLog(t),
-				Decode:   func(string, []byte, proto.Message) error { return nil },
-				Upstream: runtime.UpstreamOptions{Open: func(upstream.Config) runtime.Pool { return up }},
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			live.Swap(rt)
-			defer live.Swap(nil)
-			p := proxy.New(proxy.Options{Live: live, Picker: fixed(netip.MustParseAddrPort("127.0.0.1:80")), Log: testLog(t)})
+			p := noted(t, &runtime.Config{Routes: routes, Services: services}, note, up, fixed(netip.MustParseAddrPort("127.0.0.1:80")))
 			answer := httptest.NewRecorder()
 			p.ServeHTTP(answer, received(t, &c))
 
@@ -127,6 +114,24 @@ func TestRouterCases(t *testing.T) {
 	}
 }
 
+// noted is a proxy of which the upstream only notes what it is asked, with a
+// plugin for all requests. Its configuration ends with the test.
+func noted(t *testing.T, config *runtime.Config, access accessFunc, up *noting, picker upstream.Picker) *proxy.Proxy {
+	config.Plugins = []*entitypb.Plugin{everywhere("p1", "key-auth")}
+	rt, err := runtime.BuildConfig(config, runtime.Options{
+		Version: "1", Plugins: []plugin.Plugin{testPlugin("key-auth", access)}, Keeper: new(runtime.Keeper), Log: testLog(t),
+		Decode:   func(string, []byte, proto.Message) error { return nil },
+		Upstream: runtime.UpstreamOptions{Open: func(upstream.Config) runtime.Pool { return up }},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := new(runtime.Live)
+	live.Swap(rt)
+	t.Cleanup(func() { live.Swap(nil) })
+	return proxy.New(proxy.Options{Live: live, Picker: picker, Log: testLog(t)})
+}
+
 // received is a case's request as the listener hands it over.
 func received(t *testing.T, c *routertest.Case) *http.Request {
 	ctx := context.WithValue(t.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: c.Request.ListenPort})
@@ -147,35 +152,24 @@ func received(t *testing.T, c *routertest.Case) *http.Request {
 // sends its requests elsewhere; an IPv6 address may stand in brackets.
 func TestOddServices(t *testing.T) {
 	up := new(noting)
-	live, keeper := new(runtime.Live), new(runtime.Keeper)
 	elsewhere := accessFunc(func(r *plugin.Request) error {
 		if r.Query == "elsewhere" {
 			r.Upstream.SetTarget("http", "other.example", 80)
 		}
 		return nil
 	})
-	rt, err := runtime.BuildConfig(&runtime.Config{
+	config := &runtime.Config{
 		Services: []*entitypb.Service{
 			{Id: "broken", Host: "a.example", Port: 443, Protocol: "https", Enabled: true, ClientCertificate: &entitypb.Reference{Id: "gone"}},
 			{Id: "six", Host: "[::1]", Port: 8080, Protocol: "http", Enabled: true},
 		},
-		Routes:  []*entitypb.Route{routeTo("broken", "broken", "/broken"), routeTo("six", "six", "/six")},
-		Plugins: []*entitypb.Plugin{everywhere("p1", "key-auth")},
-	}, runtime.Options{
-		Version: "1", Plugins: []plugin.Plugin{testPlugin("key-auth", elsewhere)}, Keeper: keeper, Log: testLog(t),
-		Decode:   func(string, []byte, proto.Message) error { return nil },
-		Upstream: runtime.UpstreamOptions{Open: func(upstream.Config) runtime.Pool { return up }},
-	})
-	if err != nil {
-		t.Fatal(err)
+		Routes: []*entitypb.Route{routeTo("broken", "broken", "/broken"), routeTo("six", "six", "/six")},
 	}
-	live.Swap(rt)
-	defer live.Swap(nil)
 	resolver := upstream.NewResolver(func(context.Context, string) ([]netip.Addr, error) {
 		return []netip.Addr{netip.MustParseAddr("192.0.2.1")}, nil
 	})
 	defer resolver.Close()
-	p := proxy.New(proxy.Options{Live: live, Picker: resolver, Log: testLog(t)})
+	p := noted(t, config, elsewhere, up, resolver)
 	for _, tt := range []struct {
 		target        string
 		status        int

@@ -64,8 +64,6 @@ func TestSchema(t *testing.T) {
 			`{"@entity":["bedrock and gemini only support auth.allow_override = false"]}`},
 		{"statistics", `{"route_type":"llm/v1/completions","logging":{"log_statistics":true},"model":{"provider":"anthropic","options":{"anthropic_version":"v"}}}`,
 			`{"@entity":["anthropic does not support statistics when route_type is llm/v1/completions"]}`},
-		{"native format", `{"route_type":"llm/v1/chat","llm_format":"bedrock","model":{"provider":"openai"}}`,
-			`{"model":{"provider":"value must be bedrock"},"@entity":["native llm_format 'bedrock' can only be used with the 'bedrock' model.provider"]}`},
 		{"ranges", `{"route_type":"llm/v1/chat","max_request_body_size":-1,"model":{"provider":"openai","options":{"temperature":5.1,"top_k":501,"input_cost":0}}}`,
 			`{"max_request_body_size":"value must be greater than -1","model":{"options":{"temperature":"value should be between 0 and 5","top_k":"value should be between 0 and 500","input_cost":"value must be greater than 0"}}}`},
 		{"missing", `{}`, `{"route_type":"required field missing","model":{"provider":"required field missing"}}`},
@@ -84,4 +82,24 @@ func TestSchema(t *testing.T) {
 			}
 		})
 	}
+	// What a native format asks of the provider is judged on the plugin as a whole.
+	t.Run("native format", func(t *testing.T) {
+		entity, ok := catalogue.Entity("plugins")
+		if !ok {
+			t.Fatal("the catalogue has no plugins")
+		}
+		doc, err := entity.DecodeJSON([]byte(`{"name":"ai-proxy","config":{"route_type":"llm/v1/chat","llm_format":"bedrock","model":{"provider":"openai"}}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = entity.Validate(entity.Complete(doc, time.Unix(0, 0)), schema.Insert)
+		violation, ok := errors.AsType[*schema.ViolationError](err)
+		if !ok {
+			t.Fatalf("the plugin is valid: %v", err)
+		}
+		const want = `["native llm_format 'bedrock' can only be used with the 'bedrock' model.provider"]`
+		if got := violation.Document().Get("@entity").String(); got != want {
+			t.Errorf("@entity = %s, want %s", got, want)
+		}
+	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/gibbon-gateway/gibbon/dataplane/llm/client"
 	"github.com/gibbon-gateway/gibbon/dataplane/llm/provider"
 	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
+	"github.com/gibbon-gateway/gibbon/internal/uri"
 )
 
 // errTarget says that no address can be made of the configuration.
@@ -221,24 +222,6 @@ func parsePath(text string) (path, query string, err error) {
 	return oneSlash((&url.URL{Path: plain, RawPath: text}).EscapedPath()), query, nil
 }
 
-// escapeNormalised writes a normalised path, in which reserved characters are
-// still escaped, as it goes upstream.
-func escapeNormalised(path string) string {
-	const hex, kept = "0123456789ABCDEF", "-._~!#$&'()*+,/:;=?@[]%"
-	var out strings.Builder
-	for i := range len(path) {
-		c := path[i]
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(kept, c) >= 0 {
-			out.WriteByte(c)
-			continue
-		}
-		out.WriteByte('%')
-		out.WriteByte(hex[c>>4])
-		out.WriteByte(hex[c&15])
-	}
-	return out.String()
-}
-
 // oneSlash makes a path start with exactly one slash.
 func oneSlash(path string) string { return "/" + strings.TrimLeft(path, "/") }
 
@@ -251,7 +234,7 @@ func (h *Handler) aim(r *plugin.Request, to address) {
 	} else {
 		// A preserve route passes the caller's path, also where the route strips a
 		// prefix from it for ordinary services.
-		r.Upstream.Path = escapeNormalised(r.Path)
+		r.Upstream.Path = uri.Escape(r.Path)
 	}
 	query := r.Upstream.Query
 	if to.query != "" {
