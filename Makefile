@@ -21,7 +21,7 @@ help: ## Print this list
 
 .PHONY: run
 run: build ## Build and start the gateway with the echo model to talk to
-	$(BIN)/gibbon run --echo-model
+	$(BIN)/gibbon run --echo-model --prefix .gibbon
 
 # Without cgo the program is one static file and needs no C compiler.
 .PHONY: build

@@ -357,7 +357,7 @@ func TestPrintedLines(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "make", "-C", gibbon.Root(t), "--no-print-directory", "-n", "run").CombinedOutput()
 	if err != nil || !regexp.MustCompile(`(?m)^\S+/gibbon run --echo-model$`).Match(out) {
-		t.Errorf("make run would run %v\n%s\nwant gibbon run --echo-model", err, out)
+		t.Errorf("make run would run %v\n%s\nwant gibbon run --echo-model --prefix .gibbon", err, out)
 	}
 	n := start(t)
 	n.Log.Wait(t, 0, "/chat -H")
