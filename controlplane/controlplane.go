@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -29,6 +28,7 @@ import (
 	"github.com/gibbon-gateway/gibbon/internal/pki"
 	"github.com/gibbon-gateway/gibbon/internal/settings"
 	"github.com/gibbon-gateway/gibbon/internal/telemetry"
+	"github.com/gibbon-gateway/gibbon/internal/web"
 	"github.com/gibbon-gateway/gibbon/schema"
 )
 
@@ -65,18 +65,9 @@ type ControlPlane struct {
 
 	cluster   *grpc.Server
 	clusterAt net.Listener
-	http      []*web // the Admin API's server, and the status listener's
+	front     *web.Server // the Admin API's
+	side      *web.Server // the status listener's; nil in a process with a data plane
 	changes   chan store.Version
-}
-
-// web is an HTTP server and its listeners.
-type web struct {
-	name         string // admin or status
-	server       *http.Server
-	listeners    []*listener.Listener
-	certificates pki.Certificates
-	// keys are the settings that say where it listens and with what.
-	keys func(*settings.Settings) (at settings.Listeners, certs, keys []settings.Material)
 }
 
 // New opens the listeners, so that an address in use is an error here and not
@@ -87,6 +78,10 @@ func New(ctx context.Context, cfg Config) (c *ControlPlane, err error) {
 	for _, p := range cfg.Catalogue.Plugins() {
 		plugins[p.Plugin().GetName()] = p.Plugin().GetVersion()
 	}
+	payload := cfg.Settings.ClusterMaxPayload
+	if cfg.InProcess != nil {
+		payload = 0 // nothing goes over a network
+	}
 	c.publisher = publish.New(publish.Config{
 		ID:         cfg.NodeID,
 		Version:    buildinfo.KongVersion,
@@ -94,6 +89,7 @@ func New(ctx context.Context, cfg Config) (c *ControlPlane, err error) {
 		Committed:  c.committed,
 		MaxAge:     streamMaxAge,
 		PurgeDelay: cfg.Settings.ClusterPurgeDelay,
+		MaxPayload: payload,
 		Log:        cfg.Log.Logger,
 	})
 	defer func() {
@@ -207,13 +203,17 @@ func (c *ControlPlane) openAdmin(ctx context.Context) error {
 	c.admin = api
 	server := listener.Server(listener.Config{Handler: api, Refuse: api.Refuse, Limits: s.HeadLimits(), Log: c.cfg.Log.Logger})
 	server.ConnState = api.ConnState
-	return c.open(ctx, &web{
-		name:   "admin",
-		server: server,
-		keys: func(s *settings.Settings) (settings.Listeners, []settings.Material, []settings.Material) {
+	c.front, err = web.Open(ctx, web.Config{
+		Key:         "admin_listen",
+		Certificate: "admin",
+		HTTP:        server,
+		HTTP2:       true, // gRPC shares the port, and needs it whatever the flags
+		Log:         c.cfg.Log.Logger,
+		Pick: func(s *settings.Settings) (settings.Listeners, []settings.Material, []settings.Material) {
 			return s.AdminListen, s.AdminSSLCert, s.AdminSSLCertKey
 		},
-	})
+	}, s)
+	return err
 }
 
 // adminOnLoopback says whether the Admin API's listener with this local address
@@ -221,12 +221,9 @@ func (c *ControlPlane) openAdmin(ctx context.Context) error {
 // to one that was bound to all addresses.
 func (c *ControlPlane) adminOnLoopback(local net.Addr) bool {
 	at, ok := local.(*net.TCPAddr)
-	for _, w := range c.http {
-		for _, l := range w.listeners {
-			bound, isTCP := l.Addr().(*net.TCPAddr)
-			if w.name == "admin" && ok && isTCP && bound.Port == at.Port {
-				return bound.IP.IsLoopback()
-			}
+	for _, bound := range c.front.Addrs() {
+		if b, isTCP := bound.(*net.TCPAddr); ok && isTCP && b.Port == at.Port {
+			return b.IP.IsLoopback()
 		}
 	}
 	return true
@@ -258,62 +255,27 @@ func (c *ControlPlane) dataPlanes() []admin.DataPlane {
 }
 
 // openStatus opens the status listener.
-func (c *ControlPlane) openStatus(ctx context.Context) error {
-	return c.open(ctx, &web{
-		name:   "status",
-		server: listener.Server(listener.Config{Handler: c.statusHandler(), Limits: c.cfg.Settings.HeadLimits(), Log: c.cfg.Log.Logger}),
-		keys: func(s *settings.Settings) (settings.Listeners, []settings.Material, []settings.Material) {
+func (c *ControlPlane) openStatus(ctx context.Context) (err error) {
+	s := c.cfg.Settings
+	c.side, err = web.Open(ctx, web.Config{
+		Key:         "status_listen",
+		Certificate: "status",
+		HTTP:        listener.Server(listener.Config{Handler: c.statusHandler(), Limits: s.HeadLimits(), Log: c.cfg.Log.Logger}),
+		Log:         c.cfg.Log.Logger,
+		Pick: func(s *settings.Settings) (settings.Listeners, []settings.Material, []settings.Material) {
 			return s.StatusListen, s.StatusSSLCert, s.StatusSSLCertKey
 		},
-	})
+	}, s)
+	return err
 }
 
-// open opens a server's listeners.
-func (c *ControlPlane) open(ctx context.Context, w *web) error {
-	s := c.cfg.Settings
-	if err := w.reload(s); err != nil {
-		return fmt.Errorf("%s_listen: %w", w.name, err)
-	}
-	at, _, _ := w.keys(s)
-	entries := slices.Clone(at.Entries)
-	for i := range entries {
-		// gRPC shares the Admin API's port, and needs HTTP/2 whatever the flags.
-		entries[i].HTTP2 = true
-	}
-	listeners, err := listener.Open(ctx, entries, listener.Options{
-		TLS:    w.certificates.TLS(s.SSLCipherSuite),
-		Limits: s.HeadLimits(),
-		Log:    c.cfg.Log.Logger,
-	})
-	if err != nil {
-		return fmt.Errorf("%s_listen: %w", w.name, err)
-	}
-	w.listeners = listeners
-	c.http = append(c.http, w)
-	return nil
-}
-
-// reload reads a server's certificates. Where the operator gave none, a
-// self-signed one is made in the prefix.
-func (w *web) reload(s *settings.Settings) error {
-	at, certs, keys := w.keys(s)
-	if !at.AnyTLS() {
-		return nil
-	}
-	if len(certs) == 0 {
-		cert, key, err := pki.DefaultPair(s.Prefix, w.name)
-		if err != nil {
-			return err
+// servers are those that are open.
+func (c *ControlPlane) servers() []*web.Server {
+	var open []*web.Server
+	for _, w := range []*web.Server{c.front, c.side} {
+		if w != nil {
+			open = append(open, w)
 		}
-		return w.certificates.Load([]string{cert}, []string{key})
 	}
-	return w.certificates.Load(texts(certs), texts(keys))
-}
-
-func texts(list []settings.Material) []string {
-	out := make([]string, len(list))
-	for i, m := range list {
-		out[i] = string(m)
-	}
-	return out
+	return open
 }

@@ -83,7 +83,7 @@ func TestServes(t *testing.T) {
 		}
 		return fmt.Sprintf("%d %s", r.StatusCode, b)
 	}
-	status := c.http[1].addresses()[0]
+	status := c.side.URLs()[0]
 	if got := get(status + "/status/ready"); !strings.HasPrefix(got, `200 {"message":"ready"}`) {
 		t.Errorf("/status/ready: %s", got)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,15 +21,8 @@ const stopLimit = 10 * time.Second
 // after everything that it started has ended, and closes what New opened.
 func (c *ControlPlane) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, w := range c.http {
-		for _, l := range w.listeners {
-			group.Go(func() error {
-				if err := w.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-					return fmt.Errorf("%s_listen: %w", w.name, err)
-				}
-				return nil
-			})
-		}
+	for _, w := range c.servers() {
+		group.Go(w.Serve)
 	}
 	group.Go(func() error {
 		if err := c.cluster.Serve(c.clusterAt); err != nil {
@@ -55,10 +47,8 @@ func (c *ControlPlane) stop() error {
 	defer cancel()
 	c.admin.Drain()
 	var all error
-	for _, w := range c.http {
-		if err := w.server.Shutdown(ctx); err != nil {
-			all = errors.Join(all, fmt.Errorf("stop %s_listen: %w", w.name, err), w.server.Close())
-		}
+	for _, w := range c.servers() {
+		all = errors.Join(all, w.Shutdown(ctx))
 	}
 	c.admin.Close()
 	c.publisher.Close()
@@ -69,10 +59,8 @@ func (c *ControlPlane) stop() error {
 // Close gives up a control plane that never ran.
 func (c *ControlPlane) Close() error {
 	var all error
-	for _, w := range c.http {
-		for _, l := range w.listeners {
-			all = errors.Join(all, l.Close())
-		}
+	for _, w := range c.servers() {
+		all = errors.Join(all, w.Close())
 	}
 	if c.admin != nil {
 		c.admin.Close()
@@ -86,9 +74,9 @@ func (c *ControlPlane) Close() error {
 
 // Reload takes up renewed certificates of the listeners.
 func (c *ControlPlane) Reload(s *settings.Settings) {
-	for _, w := range c.http {
-		if err := w.reload(s); err != nil {
-			c.cfg.Log.Error("reload: the certificates that were in use stay", "listener", w.name, "error", err)
+	for _, w := range c.servers() {
+		if err := w.Reload(s); err != nil {
+			c.cfg.Log.Error("reload", "error", err)
 		}
 	}
 }
@@ -189,26 +177,7 @@ func (c *ControlPlane) sweepLoop(ctx context.Context) {
 }
 
 // Addresses are the Admin API's, as URLs.
-func (c *ControlPlane) Addresses() []string {
-	for _, w := range c.http {
-		if w.name == "admin" {
-			return w.addresses()
-		}
-	}
-	return nil
-}
+func (c *ControlPlane) Addresses() []string { return c.front.URLs() }
 
 // ClusterAddress is where data planes connect.
 func (c *ControlPlane) ClusterAddress() net.Addr { return c.clusterAt.Addr() }
-
-func (w *web) addresses() []string {
-	var list []string
-	for _, l := range w.listeners {
-		scheme := "http"
-		if l.Entry().SSL {
-			scheme = "https"
-		}
-		list = append(list, scheme+"://"+l.Addr().String())
-	}
-	return list
-}

@@ -143,7 +143,7 @@ func (d *DataPlane) newFollower() (*follow.Follower, error) {
 		// The control plane of the same process has the configuration on disk.
 		return follow.New(cfg)
 	}
-	cfg.Addresses = s.ControlPlanes()
+	cfg.Addresses, cfg.MaxPayload = s.ControlPlanes(), s.ClusterMaxPayload
 	var key []byte
 	if s.ClusterCert != "" {
 		cluster, err := pki.NewCluster(pki.ClusterConfig{

@@ -77,6 +77,9 @@ type Config struct {
 	// PurgeDelay is how long a data plane that is gone stays listed. Zero: 14
 	// days.
 	PurgeDelay time.Duration
+	// MaxPayload is the largest snapshot that is sent, in bytes after
+	// compression. Zero: 64 MiB, which is the most in any case.
+	MaxPayload int
 	// Log may be nil.
 	Log *slog.Logger
 }
@@ -116,6 +119,9 @@ func New(cfg Config) *Server {
 	}
 	if cfg.PurgeDelay <= 0 {
 		cfg.PurgeDelay = defaultPurge
+	}
+	if cfg.MaxPayload <= 0 || cfg.MaxPayload > maxCompressed {
+		cfg.MaxPayload = maxCompressed
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -165,9 +171,9 @@ func (s *Server) Publish(epoch string, version uint64, snap *snapshot.Snapshot) 
 }
 
 func (s *Server) edition(epoch string, version uint64, snap *snapshot.Snapshot) (*edition, error) {
-	if snap.Size > maxSize || len(snap.Compressed) > maxCompressed {
+	if snap.Size > maxSize || len(snap.Compressed) > s.cfg.MaxPayload {
 		return nil, fmt.Errorf("snapshot has %d bytes, compressed %d; the limits are %d and %d",
-			snap.Size, len(snap.Compressed), maxSize, maxCompressed)
+			snap.Size, len(snap.Compressed), maxSize, s.cfg.MaxPayload)
 	}
 	e := &edition{
 		position: Position{Epoch: epoch, Version: version, Hash: hex.EncodeToString(snap.Hash[:])},

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -631,17 +630,24 @@ func TestPurgeBoundsTheBooks(t *testing.T) {
 }
 
 func TestPublishRefusesWhatNobodyAccepts(t *testing.T) {
-	s := New(Config{Log: slog.New(slog.DiscardHandler)})
-	for _, snap := range []*snapshot.Snapshot{
-		{Compressed: make([]byte, maxCompressed+1), Size: 1},
-		{Compressed: []byte("x"), Size: maxSize + 1},
+	for _, tt := range []struct {
+		limit, size, compressed int
+		want                    string // "" is published
+	}{
+		{0, 1, maxCompressed + 1, "the limits are 268435456 and 67108864"},
+		{maxCompressed + 1, 1, maxCompressed + 1, "the limits are 268435456 and 67108864"},
+		{0, maxSize + 1, 1, "the limits are 268435456 and 67108864"},
+		{1000, 1, 1001, "the limits are 268435456 and 1000"},
+		{1000, 1, 1000, ""},
 	} {
-		if err := s.Publish("e1", 1, snap); err == nil || !strings.Contains(err.Error(), "the limits are") {
-			t.Errorf("Publish of %d bytes, %d compressed: %v", snap.Size, len(snap.Compressed), err)
+		s := New(Config{MaxPayload: tt.limit})
+		err := s.Publish("e1", 1, &snapshot.Snapshot{Compressed: make([]byte, tt.compressed), Size: tt.size})
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("Publish of %d bytes, %d compressed: %v", tt.size, tt.compressed, err)
 		}
-	}
-	if _, ok := s.Published(); ok {
-		t.Error("something was published")
+		if _, ok := s.Published(); ok != (tt.want == "") {
+			t.Errorf("%d bytes, %d compressed: published is %v", tt.size, tt.compressed, ok)
+		}
 	}
 }
 

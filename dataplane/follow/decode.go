@@ -23,8 +23,9 @@ const (
 	maxEpoch      = 256
 )
 
-// check judges a manifest before any of its frames.
-func check(m *clusterpb.Manifest) error {
+// check judges a manifest before any of its frames; most is how many bytes it may
+// have after compression.
+func check(m *clusterpb.Manifest, most uint64) error {
 	p := m.GetPosition()
 	switch {
 	case len(p.GetHash()) != sha256.Size:
@@ -33,9 +34,9 @@ func check(m *clusterpb.Manifest) error {
 		return fmt.Errorf("epoch has %d bytes, the limit is %d", len(p.GetEpoch()), maxEpoch)
 	case m.GetContentHeld():
 		return nil
-	case m.GetSize() > maxSize || m.GetCompressedSize() > maxCompressed:
+	case m.GetSize() > maxSize || m.GetCompressedSize() > most:
 		return fmt.Errorf("snapshot has %d bytes, compressed %d; the limits are %d and %d",
-			m.GetSize(), m.GetCompressedSize(), maxSize, maxCompressed)
+			m.GetSize(), m.GetCompressedSize(), maxSize, most)
 	case m.GetCompressedSize() == 0:
 		return fmt.Errorf("snapshot is empty")
 	}

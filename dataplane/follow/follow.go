@@ -79,6 +79,9 @@ type Config struct {
 	// Advance says that what is live has another position from now on: the
 	// content is the same, there is nothing to compile. It may be nil.
 	Advance func(Held)
+	// MaxPayload is the largest snapshot that is taken, in bytes after
+	// compression. Zero: 64 MiB, which is the most in any case.
+	MaxPayload int
 	// Cache keeps on disk what was applied. Nil: nothing is kept.
 	Cache *Cache
 	// Log may be nil.
@@ -146,6 +149,9 @@ func New(cfg Config) (*Follower, error) {
 		if name, err := os.Hostname(); err == nil {
 			cfg.Node.Hostname = name
 		}
+	}
+	if cfg.MaxPayload <= 0 || cfg.MaxPayload > maxCompressed {
+		cfg.MaxPayload = maxCompressed
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

@@ -354,6 +354,7 @@ func TestWhatCannotBeAppliedIsRefused(t *testing.T) {
 		{"short hash", func(m *made) { m.manifest.Position.Hash = make([]byte, 31) }, nil, "hash has 31 bytes, not 32", nil},
 		{"too large", func(m *made) { m.manifest.Size = maxSize + 1 }, nil, "snapshot has 268435457 bytes", nil},
 		{"too large compressed", func(m *made) { m.manifest.CompressedSize = maxCompressed + 1 }, nil, "the limits are 268435456 and 67108864", nil},
+		{"larger than configured", func(m *made) { m.manifest.CompressedSize = 5001 }, nil, "the limits are 268435456 and 5000", nil},
 		{"empty", func(m *made) { m.manifest.CompressedSize = 0 }, nil, "snapshot is empty", nil},
 		{"long epoch", func(m *made) { m.manifest.Position.Epoch = strings.Repeat("e", 257) }, nil, "epoch has 257 bytes", nil},
 		{"size below the content's", func(m *made) { m.manifest.Size-- }, nil, "the manifest says", nil},
@@ -381,6 +382,9 @@ func TestWhatCannotBeAppliedIsRefused(t *testing.T) {
 				}
 				return nil
 			}}
+			if tt.name == "larger than configured" {
+				cfg.MaxPayload = 5000
+			}
 			bubble(t, cfg, func(c *stream) error {
 				c.welcome()
 				c.acked(good)

@@ -227,7 +227,7 @@ func (s *session) take(m *clusterpb.FollowResponse) (*clusterpb.FollowRequest, e
 			return nil, status.Error(codes.InvalidArgument, "a manifest before the frames of the one before it")
 		}
 		t := &transfer{manifest: m.Manifest, anyVersion: s.epochChanged, began: time.Now()}
-		if err := check(m.Manifest); err != nil {
+		if err := check(m.Manifest, uint64(s.follower.cfg.MaxPayload)); err != nil {
 			s.skipping = true
 			s.follower.refused(m.Manifest, err)
 			return answer(outcome{transfer: t, err: err}), nil

@@ -182,7 +182,7 @@ var clusterKeys = []Descriptor{
 	{Key: "cluster_server_name", kind: textKind, at: func(s *Settings) any { return &s.ClusterServerName },
 		Doc: "With cluster_mtls = pki: name in the control plane's certificate, when it is not the host in cluster_control_plane."},
 	{Key: "cluster_max_payload", Default: "16777216", kind: intKind, min: 4194304, max: 1 << 31, at: func(s *Settings) any { return &s.ClusterMaxPayload },
-		Doc: "Largest message between the planes, in bytes."},
+		Doc: "Largest configuration that goes from control plane to data planes, in bytes after compression; 67108864 is the most in any case. A data plane refuses what is larger, and keeps what it has."},
 	{Key: "cluster_data_plane_purge_delay", Default: "1209600", kind: secondsKind, min: 60, at: func(s *Settings) any { return &s.ClusterPurgeDelay },
 		Doc: "How long a data plane that is gone stays listed."},
 	{Key: "cluster_dp_labels", kind: labelsKind, at: func(s *Settings) any { return &s.ClusterDPLabels },
