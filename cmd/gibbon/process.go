@@ -86,6 +86,9 @@ func (c *cli) start(command string) (*node, error) {
 	for _, w := range warnings {
 		n.log.Warn(w)
 	}
+	if command != "controlplane" {
+		tuneMemory(os.Getenv)
+	}
 	if err := settings.PreparePrefix(n.settings.Prefix); err != nil {
 		return nil, err
 	}
