@@ -98,10 +98,11 @@ func (x *exchange) end() {
 	if x.cancelTry != nil {
 		x.cancelTry(nil)
 	}
-	x.p.active.remove(x)
 	if x.rt != nil {
 		x.rt.Release()
 	}
+	// Who waits for the last request to end wants all of it given back.
+	x.p.active.remove(x)
 	x.req.Reset()
 	clear(x.chosen)
 	p := x.p

@@ -81,6 +81,8 @@ func start(t testing.TB, config *runtime.Config, plugins []plugin.Plugin, change
 			server.Close()
 		}
 		<-served
+		// The server does not wait for tunnels.
+		g.proxy.Drain(ctx, 10*time.Second, 10*time.Second)
 		g.live.Swap(nil)
 		if n := g.keeper.Kept(); n != 0 {
 			t.Errorf("%d resources are kept after the last request, want 0", n)
