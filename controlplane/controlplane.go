@@ -21,6 +21,7 @@ import (
 
 	"github.com/gibbon-gateway/gibbon/controlplane/admin"
 	"github.com/gibbon-gateway/gibbon/controlplane/publish"
+	"github.com/gibbon-gateway/gibbon/controlplane/snapshot"
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
 	clusterpb "github.com/gibbon-gateway/gibbon/gen/gibbon/cluster/v1"
 	"github.com/gibbon-gateway/gibbon/internal/buildinfo"
@@ -180,7 +181,7 @@ func (c *ControlPlane) openAdmin(ctx context.Context) error {
 		},
 		ConfigurationHash: func() string {
 			p, _ := c.publisher.Published()
-			return p.Hash
+			return shown(p.Hash)
 		},
 		PurgeDelay:   c.publisher.PurgeDelay(),
 		GUIOrigins:   s.AdminGUIURLs(),
@@ -239,7 +240,7 @@ func (c *ControlPlane) dataPlanes() []admin.DataPlane {
 			Version: n.Version, GibbonVersion: n.GibbonVersion,
 			SyncStatus: string(n.Status), Message: n.Message,
 			Labels: n.Labels,
-			Hash:   n.Applied.Hash, Epoch: n.Applied.Epoch, Applied: n.Applied.Version,
+			Hash:   shown(n.Applied.Hash), Epoch: n.Applied.Epoch, Applied: n.Applied.Version,
 			Connected: n.Connected, FirstSeen: n.FirstSeen, LastSeen: n.LastSeen,
 			CertificateExpiry: n.CertificateExpiry,
 		}
@@ -252,6 +253,15 @@ func (c *ControlPlane) dataPlanes() []admin.DataPlane {
 		}
 	}
 	return list
+}
+
+// shown is a snapshot's hash as Kong's clients expect it: none for the empty
+// configuration, which they know as one that is not there yet.
+func shown(hash string) string {
+	if hash == snapshot.EmptyHash() {
+		return ""
+	}
+	return hash
 }
 
 // openStatus opens the status listener.

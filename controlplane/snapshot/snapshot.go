@@ -61,6 +61,16 @@ func Compile(catalogue *schema.Catalogue, all iter.Seq2[store.Entity, error]) (*
 	return c.finish()
 }
 
+// EmptyHash is the hash, in lower-case hex, of a snapshot without entities. To
+// Kong's clients that is no configuration at all.
+func EmptyHash() string {
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(&clusterpb.Snapshot{Format: Format})
+	if err != nil {
+		panic("an empty snapshot does not encode: " + err.Error()) // it has one number
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(raw))
+}
+
 type encoded struct {
 	id    string
 	bytes []byte

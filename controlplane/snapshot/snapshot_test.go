@@ -185,6 +185,9 @@ func TestCompileNothing(t *testing.T) {
 	if m := decode(t, got); m.GetFormat() != Format || len(m.GetGroups()) != 0 || len(got.Entities) != 0 || len(got.Plugins) != 0 {
 		t.Errorf("Compile of nothing = %+v with %v", got, m)
 	}
+	if hash := fmt.Sprintf("%x", got.Hash); hash != EmptyHash() {
+		t.Errorf("EmptyHash = %s, Compile of nothing gives %s", EmptyHash(), hash)
+	}
 }
 
 func TestCompileRefuses(t *testing.T) {
