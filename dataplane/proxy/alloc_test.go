@@ -113,14 +113,14 @@ func TestAllocations(t *testing.T) {
 	once := unary(t, canned{strings.Repeat("y", 2<<10)}, "http://127.0.0.1:80")
 	alone := testing.AllocsPerRun(200, once)
 	t.Logf("the gateway alone: %.0f, its request included", alone)
-	if alone > 65 {
-		t.Errorf("%.0f allocations for a request, want 65 at most", alone)
+	if alone > 56 {
+		t.Errorf("%.0f allocations for a request, want 56 at most", alone)
 	}
 	whole := testing.AllocsPerRun(200, unary(t, nil, up.URL))
 	// The test's own server is counted too.
 	t.Logf("with the upstream: %.0f, the upstream's own included", whole)
-	if whole > 115 {
-		t.Errorf("%.0f allocations for a request with its upstream, want 115 at most", whole)
+	if whole > 102 {
+		t.Errorf("%.0f allocations for a request with its upstream, want 102 at most", whole)
 	}
 }
 
