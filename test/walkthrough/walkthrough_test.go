@@ -356,7 +356,7 @@ func TestPluginByNameIsAmbiguous(t *testing.T) {
 func TestPrintedLines(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "make", "-C", gibbon.Root(t), "--no-print-directory", "-n", "run").CombinedOutput()
-	if err != nil || !regexp.MustCompile(`(?m)^\S+/gibbon run --echo-model$`).Match(out) {
+	if err != nil || !regexp.MustCompile(`(?m)^\S+/gibbon run --echo-model --prefix \.gibbon$`).Match(out) {
 		t.Errorf("make run would run %v\n%s\nwant gibbon run --echo-model --prefix .gibbon", err, out)
 	}
 	n := start(t)
