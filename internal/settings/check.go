@@ -112,7 +112,8 @@ func (s *Settings) checkRole() []string {
 	}
 	if s.Role == "control_plane" || s.Role == "data_plane" {
 		if (s.ClusterCert == "") != (s.ClusterCertKey == "") || s.ClusterCert == "" && !s.clusterIsLocal() {
-			p = append(p, "cluster certificate and key must be provided to use Hybrid mode")
+			p = append(p, "cluster certificate and key must be provided to use Hybrid mode\n"+
+				"Hint: make them with 'gibbon hybrid gen_cert' and set cluster_cert and cluster_cert_key; without them only loopback addresses are used")
 		}
 		if s.ClusterMTLS == "pki" && s.ClusterCACert == "" {
 			p = append(p, `cluster_ca_cert must be specified when cluster_mtls = "pki"`)

@@ -44,6 +44,10 @@ func writeFile(t *testing.T, text string) string {
 	return path
 }
 
+// noClusterCert is Kong's text, with what to do about it.
+const noClusterCert = "cluster certificate and key must be provided to use Hybrid mode\n" +
+	"Hint: make them with 'gibbon hybrid gen_cert' and set cluster_cert and cluster_cert_key; without them only loopback addresses are used"
+
 func TestDefaultsPerCommand(t *testing.T) {
 	cert, key := clusterPair(t)
 	env := []string{"GIBBON_CLUSTER_CERT=" + cert, "GIBBON_CLUSTER_CERT_KEY=" + key}
@@ -185,9 +189,9 @@ func TestProblems(t *testing.T) {
 		{name: "control plane without cluster port", command: "controlplane", env: append([]string{"KONG_CLUSTER_LISTEN=off"}, hybrid...), want: `cluster_listen must be specified when role = "control_plane"`},
 		{name: "data plane with database", command: "dataplane", env: append([]string{"KONG_DATABASE=postgres"}, hybrid...), want: "only in-memory storage can be used when role = \"data_plane\"\nHint: set database = off"},
 		{name: "data plane without proxy", command: "dataplane", env: append([]string{"KONG_PROXY_LISTEN=off"}, hybrid...), want: `proxy_listen must be specified when role = "data_plane"`},
-		{name: "data plane without certificate", command: "dataplane", env: []string{"KONG_CLUSTER_CONTROL_PLANE=127.0.0.1:8005,cp:8005"}, want: "cluster certificate and key must be provided to use Hybrid mode"},
-		{name: "certificate without key on loopback", command: "dataplane", env: hybrid[:1], want: "cluster certificate and key must be provided to use Hybrid mode"},
-		{name: "control plane without certificate", command: "controlplane", want: "cluster certificate and key must be provided to use Hybrid mode"},
+		{name: "data plane without certificate", command: "dataplane", env: []string{"KONG_CLUSTER_CONTROL_PLANE=127.0.0.1:8005,cp:8005"}, want: noClusterCert},
+		{name: "certificate without key on loopback", command: "dataplane", env: hybrid[:1], want: noClusterCert},
+		{name: "control plane without certificate", command: "controlplane", want: noClusterCert},
 		{name: "pki without authority", command: "dataplane", env: append([]string{"KONG_CLUSTER_MTLS=pki"}, hybrid...), want: `cluster_ca_cert must be specified when cluster_mtls = "pki"`},
 		{name: "role of another command", env: []string{"KONG_ROLE=data_plane", "KONG_DATABASE=off", "KONG_CLUSTER_CERT=" + cert, "KONG_CLUSTER_CERT_KEY=" + key}, want: `role = "data_plane" does not fit 'gibbon run'; use 'gibbon dataplane'`},
 		{name: "other vault", env: []string{"KONG_PG_PASSWORD={vault://hcv/pg/password}"}, want: "pg_password: vault 'hcv' can not be used in settings, only env can"},

@@ -302,5 +302,5 @@ var limitKeys = []Descriptor{
 	{Key: "drain_timeout", Default: "30s", kind: durationKind, Owner: Gibbon, at: func(s *Settings) any { return &s.DrainTimeout },
 		Doc: "Time that requests in flight then have to end."},
 	{Key: "drain_stream_timeout", Default: "300s", kind: durationKind, Owner: Gibbon, at: func(s *Settings) any { return &s.DrainStreamTimeout },
-		Doc: "Time that streams then have to end."},
+		Doc: "Time that streams then have to end; drain_timeout at least."},
 }
