@@ -7,18 +7,51 @@ package llm
 //
 // Numbers are the JSON text that the caller wrote, empty where it wrote none.
 type ChatCall struct {
+	// Origin is the format that the call was read from: Extra, and the JSON of
+	// parts, calls, tools and choices, are in it.
+	Origin   Format
 	Model    string
 	Messages []Message
 	Tools    []Tool
 	// ToolChoice says whether and which tool must be used.
 	ToolChoice ToolChoice
+	// ParallelCalls says whether several tools may be used at once; nil: nothing
+	// was said.
+	ParallelCalls *bool
+	Reasoning     Reasoning
+	Output        Output
+	// User names the end user to the provider. May be empty.
+	User string
 	Options
 	Extra []Member
 }
 
+// Reasoning says how much a model should think before it answers. The zero value
+// says nothing.
+type Reasoning struct {
+	// Mode is enabled, adaptive or disabled; empty: nothing was said.
+	Mode string
+	// Effort is none, minimal, low, medium, high, xhigh or max; Budget is the most
+	// tokens to think with. Either may be empty.
+	Effort, Budget string
+}
+
+// Output is the form that an answer must have. The zero value is free text.
+type Output struct {
+	// Kind is text, json_object or json_schema; empty: nothing was said.
+	Kind string
+	// Name, Schema (JSON) and Strict describe the form, with json_schema.
+	Name   string
+	Schema []byte
+	Strict *bool
+	// JSON is the form as it came when the fields above do not hold it, else nil.
+	JSON []byte
+}
+
 // CompletionCall is the completion of a bare text in neutral terms.
 type CompletionCall struct {
-	Model string
+	Origin Format
+	Model  string
 	// Prompts are the texts to go on with. List says that they came as a list,
 	// which a single one may.
 	Prompts []string
@@ -70,8 +103,10 @@ type Message struct {
 	Plain bool
 	// Calls are the tools that an assistant wants used; CallID is the call that a
 	// tool's message answers.
+	// Failed says that the tool did not do what it was asked to.
 	Calls  []ToolCall
 	CallID string
+	Failed bool
 	Extra  []Member
 }
 
@@ -84,19 +119,35 @@ const (
 	PartText
 	PartImage
 	PartAudio
+	PartFile
 	PartRefusal
+	// PartReasoning is the model's own thinking, with the signature that its maker
+	// wants back; PartRedacted is thinking that only its maker can read.
+	PartReasoning
+	PartRedacted
 )
 
-// Part is a piece of a message.
+// Part is a piece of a message. Images, audio and files are either at a URL, or
+// kept by the provider under a FileID, or in Data.
 type Part struct {
 	Kind PartKind
-	// Text is the text of a text or a refusal.
+	// Text is the text of a text, a refusal or a thought.
 	Text string
-	// URL is where an image is, or the image itself in a data URL, and Detail how
-	// closely to look.
-	URL, Detail string
-	// Data is audio in base64 and Format its format.
-	Data, Format string
+	// URL is where the thing is. It is empty when Data holds the thing.
+	URL, FileID string
+	// Data is the thing itself in base64, and MediaType what it is: image/png. Data
+	// may point into the caller's body, so that a large image is not copied, and is
+	// never to be changed. Of redacted thinking it is what came.
+	Data      []byte
+	MediaType string
+	// Format is the format of audio as OpenAI names it: wav.
+	Format string
+	// Name is a file's name, Detail how closely to look at an image.
+	Name, Detail string
+	// Signature vouches for a thought.
+	Signature string
+	// Cache is the JSON of a cache_control mark; nil when there is none.
+	Cache []byte
 	// JSON is the part as it came, for a kind or a shape that the fields above do
 	// not hold; it is nil for a part that they hold whole.
 	JSON []byte
@@ -106,6 +157,8 @@ type Part struct {
 // decoded: numbers in it must not pass through floats.
 type ToolCall struct {
 	ID, Name, Arguments string
+	// Signature vouches for the thought behind the call (Gemini). May be empty.
+	Signature string
 	// JSON is the call as it came when it is no call of a function, else nil.
 	JSON []byte
 }
@@ -115,6 +168,8 @@ type Tool struct {
 	Name, Description string
 	Parameters        []byte
 	Strict            *bool
+	// Cache is the JSON of a cache_control mark; nil when there is none.
+	Cache []byte
 	// JSON is the tool as it came when it is no function, else nil.
 	JSON []byte
 }

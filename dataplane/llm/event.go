@@ -5,7 +5,7 @@ type EventKind uint8
 
 // The kinds of events, whatever the provider.
 const (
-	// EventStart opens the answer: ID and Model.
+	// EventStart opens the answer: ID, Model and Created, as far as they are known.
 	EventStart EventKind = iota + 1
 	// EventText is a piece of visible text.
 	EventText
@@ -17,12 +17,20 @@ const (
 	EventCallStart
 	// EventCallArguments is a piece of the JSON text of a call's arguments.
 	EventCallArguments
-	// EventFinish closes a choice: Finish.
+	// EventCallEnd closes a tool call, for providers that say when: Block.
+	EventCallEnd
+	// EventSignature vouches for the thought that came before it, or, with a Block
+	// that is a call's, for that call: Text.
+	EventSignature
+	// EventRedacted is a whole thought that only its maker can read: Text.
+	EventRedacted
+	// EventFinish closes a choice: Finish and StopText. No text follows for it.
 	EventFinish
 	// EventUsage counts tokens for the whole request; later counts replace
 	// earlier ones.
 	EventUsage
-	// EventError says that the provider failed in the middle of the answer.
+	// EventError says that the provider failed in the middle of the answer:
+	// Failure.
 	EventError
 )
 
@@ -30,14 +38,20 @@ const (
 // the reader that gave it is used again.
 type Event struct {
 	Kind   EventKind
-	Choice int    // which of several answers, from 0
-	Block  int    // which tool call of the choice, from 0
-	ID     string // the answer's id, or a call's
-	Name   string // a function's name
-	Model  string // the model that answers
-	Text   []byte
-	Finish FinishReason
-	Usage  Usage
+	Choice int // which of several answers, from 0
+	// Block is which tool call of the choice, from 0: a reader counts calls, not
+	// its provider's blocks. OfCall says that a signature is a call's.
+	Block    int
+	OfCall   bool
+	ID       string // the answer's id, or a call's
+	Name     string // a function's name
+	Model    string // the model that answers
+	Created  int64  // in seconds of Unix time; 0: not said
+	Text     []byte
+	Finish   FinishReason
+	StopText string
+	Usage    Usage
+	Failure  *Failure
 }
 
 // Frame is one event of a provider's stream: the bytes as they came, and what
@@ -45,7 +59,9 @@ type Event struct {
 type Frame struct {
 	// Format is what Data is written in.
 	Format Format
-	// Data is the event's payload. A caller of the same format gets it as it is.
+	// Name is the event's type where the format names events, and Data its payload.
+	// A caller of the same format gets both as they are.
+	Name string
 	Data []byte
 	// Events is what the payload says; empty when it says nothing of interest.
 	Events []Event

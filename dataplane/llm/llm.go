@@ -11,10 +11,22 @@ package llm
 // Route is the kind of call that a route carries, by Kong's name.
 type Route string
 
-// The kinds of calls that this version runs.
+// The kinds of calls.
 const (
-	Chat        Route = "llm/v1/chat"
-	Completions Route = "llm/v1/completions"
+	Chat           Route = "llm/v1/chat"
+	Completions    Route = "llm/v1/completions"
+	Embeddings     Route = "llm/v1/embeddings"
+	Responses      Route = "llm/v1/responses"
+	Assistants     Route = "llm/v1/assistants"
+	Files          Route = "llm/v1/files"
+	Batches        Route = "llm/v1/batches"
+	Speech         Route = "audio/v1/audio/speech"
+	Transcriptions Route = "audio/v1/audio/transcriptions"
+	Translations   Route = "audio/v1/audio/translations"
+	Images         Route = "image/v1/images/generations"
+	ImageEdits     Route = "image/v1/images/edits"
+	Videos         Route = "video/v1/videos/generations"
+	Realtime       Route = "realtime/v1/realtime"
 	// Preserve converts nothing: bodies pass as they are.
 	Preserve Route = "preserve"
 )
@@ -22,8 +34,20 @@ const (
 // Format is a wire format that callers or providers speak.
 type Format string
 
-// OpenAI is the format of OpenAI's chat completions and completions.
-const OpenAI Format = "openai"
+// The formats. The first six are those that callers may speak, by Kong's names.
+const (
+	// OpenAI is the format of OpenAI's API.
+	OpenAI Format = "openai"
+	// Anthropic is the format of Anthropic's Messages API.
+	Anthropic   Format = "anthropic"
+	Gemini      Format = "gemini"
+	Bedrock     Format = "bedrock"
+	Cohere      Format = "cohere"
+	HuggingFace Format = "huggingface"
+	// Ollama is that of Ollama's own API, Raw that of bare text generation servers.
+	Ollama Format = "ollama"
+	Raw    Format = "raw"
+)
 
 // Limits bound what is read of JSON and of streams, where the node's operator
 // chose. A zero bound is the constant below.
@@ -50,9 +74,17 @@ const (
 type Request struct {
 	// Format is what the body is written in.
 	Format Format
-	// Body is the JSON text, and Fields what was found in it. Body is nil when
-	// the call has no body that could be read as JSON (a multipart form on its
-	// way through, a GET).
+	// Route is the kind of call.
+	Route Route
+	// Operation is the part of the caller's path that belongs to the provider's API,
+	// escaped: the tail behind a gateway's route, such as
+	// /v1beta/models/m:generateContent, or the /{id}/content behind a collection.
+	// Empty where the route alone says what is asked.
+	Operation string
+	// Body is the JSON text, and Fields what was found in it, by the names that the
+	// reader of the format looks for (for OpenAI's: the Field constants). Body is
+	// nil when the call has no body that could be read as JSON (a multipart form on
+	// its way through, a GET).
 	Body   []byte
 	Fields Object
 	// Model is the model that the caller named; empty when it named none.
@@ -60,6 +92,31 @@ type Request struct {
 	// Streams says that the caller asked for a stream, and WantsUsage that it
 	// asked for the token counts at its end.
 	Streams, WantsUsage bool
+	// Decoder reads the body in neutral terms. Nil when it cannot be.
+	Decoder Decoder
+
+	chat *ChatCall
+}
+
+// Decoder reads the requests of one format in neutral terms. Its errors are for
+// the caller to read.
+type Decoder interface {
+	Chat(*Request) (*ChatCall, error)
+	Completion(*Request) (*CompletionCall, error)
+	Embedding(*Request) (*EmbeddingCall, error)
+}
+
+// Chat is the chat in neutral terms, read once however often it is asked for. It
+// is shared: nobody changes it.
+func (r *Request) Chat() (*ChatCall, error) {
+	if r.chat != nil {
+		return r.chat, nil
+	}
+	chat, err := r.Decoder.Chat(r)
+	if err == nil {
+		r.chat = chat
+	}
+	return chat, err
 }
 
 // Members of a request in OpenAI's format that the gateway looks at or changes;

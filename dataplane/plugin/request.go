@@ -97,6 +97,8 @@ type Record struct {
 	Dialled, Answered, Ended time.Time
 	// Aborted says that the answer broke off before its end.
 	Aborted bool
+	// ModelCalls are the calls to models that the request led to, in their order.
+	ModelCalls []ModelCall
 }
 
 // Try is one attempt to reach an upstream.
@@ -157,11 +159,13 @@ func (r *Request) Reset() {
 	r.body.release()
 	tries := r.Record.Tries
 	clear(tries)
+	calls := r.Record.ModelCalls
+	clear(calls)
 	fields := r.Log
 	fields.reset()
 	clear(r.secrets)
 	*r = Request{Log: fields, secrets: r.secrets[:0]}
-	r.Record.Tries = tries[:0]
+	r.Record.Tries, r.Record.ModelCalls = tries[:0], calls[:0]
 }
 
 // Authenticate says who calls. It sets the headers that tell the upstream, and

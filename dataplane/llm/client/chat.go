@@ -8,8 +8,8 @@ import (
 
 // Chat reads a call that Read has read as a chat in neutral terms. What has
 // another shape than expected is kept as it came.
-func (o *OpenAI) Chat(r *llm.Request) *llm.ChatCall {
-	c := new(llm.ChatCall)
+func (o *OpenAI) Chat(r *llm.Request) (*llm.ChatCall, error) {
+	c := &llm.ChatCall{Origin: llm.OpenAI}
 	llm.Members(r.Body, func(name string, value []byte) bool {
 		known := false
 		switch name {
@@ -29,12 +29,12 @@ func (o *OpenAI) Chat(r *llm.Request) *llm.ChatCall {
 		}
 		return true
 	})
-	return c
+	return c, nil
 }
 
 // Completion reads a call that Read has read as a completion in neutral terms.
-func (o *OpenAI) Completion(r *llm.Request) *llm.CompletionCall {
-	c := new(llm.CompletionCall)
+func (o *OpenAI) Completion(r *llm.Request) (*llm.CompletionCall, error) {
+	c := &llm.CompletionCall{Origin: llm.OpenAI}
 	llm.Members(r.Body, func(name string, value []byte) bool {
 		known := false
 		switch name {
@@ -50,7 +50,7 @@ func (o *OpenAI) Completion(r *llm.Request) *llm.CompletionCall {
 		}
 		return true
 	})
-	return c
+	return c, nil
 }
 
 func readOption(o *llm.Options, name string, value []byte) bool {
@@ -105,7 +105,7 @@ func readMessage(message []byte) (m llm.Message) {
 
 func readPart(part []byte) llm.Part {
 	var p llm.Part
-	var kind string
+	var kind, data string
 	whole := true // the fields hold all of it
 	llm.Members(part, func(name string, value []byte) bool {
 		switch {
@@ -118,8 +118,8 @@ func readPart(part []byte) llm.Part {
 			whole = p.Kind == 0 && pair(value, "url", &p.URL, "detail", &p.Detail) && p.URL != "" && whole
 			p.Kind = llm.PartImage
 		case name == "input_audio":
-			whole = p.Kind == 0 && pair(value, "data", &p.Data, "format", &p.Format) && p.Data != "" && p.Format != "" && whole
-			p.Kind = llm.PartAudio
+			whole = p.Kind == 0 && pair(value, "data", &data, "format", &p.Format) && data != "" && p.Format != "" && whole
+			p.Kind, p.Data = llm.PartAudio, []byte(data)
 		default:
 			whole = false
 		}
@@ -469,7 +469,7 @@ func (w *writer) part(p *llm.Part) {
 	case llm.PartAudio:
 		w.name("input_audio")
 		w.out = append(w.out, '{')
-		w.text("data", p.Data, true)
+		w.text("data", string(p.Data), true)
 		w.text("format", p.Format, true)
 		w.out = append(w.out, '}')
 	}
@@ -507,4 +507,37 @@ func (w *writer) tool(t *llm.Tool) {
 	}
 	w.truth("strict", t.Strict)
 	w.out = append(w.out, "}}"...)
+}
+
+// Embedding reads a call that Read has read as one for vectors in neutral terms.
+func (o *OpenAI) Embedding(r *llm.Request) (*llm.EmbeddingCall, error) {
+	c := &llm.EmbeddingCall{Origin: llm.OpenAI}
+	llm.Members(r.Body, func(name string, value []byte) bool {
+		known := false
+		switch name {
+		case "model":
+			known = word(&c.Model, value)
+		case "input":
+			if c.Texts, c.List, known = texts(value); known {
+				break
+			}
+			// Tokens: one list of numbers, or a list of such lists.
+			if known = list(value, '[', func(tokens []byte) { c.Tokens = append(c.Tokens, tokens) }); known {
+				c.List = true
+			} else if value[0] == '[' {
+				c.Tokens, known = [][]byte{value}, true
+			}
+		case "dimensions":
+			known = number(&c.Dimensions, value)
+		case "encoding_format":
+			known = word(&c.Encoding, value)
+		case "user":
+			known = word(&c.User, value)
+		}
+		if !known {
+			c.Extra = append(c.Extra, llm.Member{Name: name, Value: value})
+		}
+		return true
+	})
+	return c, nil
 }

@@ -22,13 +22,21 @@ var chatCases = []string{
 func back(t testing.TB, route llm.Route, body []byte) ([]byte, bool) {
 	reader := NewOpenAI(route, "")
 	var r llm.Request
-	if reader.Read(body, &r) != nil {
+	if reader.Read(Incoming{Body: body}, &r) != nil {
 		return nil, false
 	}
 	if route == llm.Chat {
-		return AppendChat(nil, reader.Chat(&r)), true
+		chat, err := reader.Chat(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return AppendChat(nil, chat), true
 	}
-	return AppendCompletion(nil, reader.Completion(&r)), true
+	completion, err := reader.Completion(&r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return AppendCompletion(nil, completion), true
 }
 
 func equalJSON(t testing.TB, want, got []byte) {
@@ -68,19 +76,23 @@ func TestChatComesBack(t *testing.T) {
 func TestChatInNeutralTerms(t *testing.T) {
 	reader := NewOpenAI(llm.Chat, "")
 	var r llm.Request
-	if err := reader.Read([]byte(chatCases[0]), &r); err != nil {
+	if err := reader.Read(Incoming{Body: []byte(chatCases[0])}, &r); err != nil {
 		t.Fatal(err)
 	}
-	got := reader.Chat(&r)
+	got, err := reader.Chat(&r)
+	if err != nil {
+		t.Fatal(err)
+	}
 	yes, no := true, false
 	want := &llm.ChatCall{
-		Model: "m",
+		Origin: llm.OpenAI,
+		Model:  "m",
 		Messages: []llm.Message{
 			{Role: llm.RoleSystem, Plain: true, Parts: []llm.Part{{Kind: llm.PartText, Text: "Be short."}}},
 			{Role: llm.RoleUser, Parts: []llm.Part{
 				{Kind: llm.PartText, Text: "Stock?"},
 				{Kind: llm.PartImage, URL: "data:x", Detail: "low"},
-				{Kind: llm.PartAudio, Data: "AA", Format: "wav"},
+				{Kind: llm.PartAudio, Data: []byte("AA"), Format: "wav"},
 				{JSON: []byte(`{"type":"file","file":{"file_id":"f"}}`)},
 			}, Extra: []llm.Member{{Name: "name", Value: []byte(`"n"`)}}},
 			{Role: llm.RoleAssistant, Calls: []llm.ToolCall{

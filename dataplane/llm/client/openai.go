@@ -1,4 +1,3 @@
-// Package client reads and writes the wire formats that callers speak.
 package client
 
 import (
@@ -52,8 +51,9 @@ func NewOpenAI(route llm.Route, param string) *OpenAI {
 // Read reads a call. Its error is an *Error.
 //
 // On a preserve route a body may be missing, and what it says is not judged.
-func (o *OpenAI) Read(body []byte, into *llm.Request) error {
-	*into = llm.Request{Format: llm.OpenAI}
+func (o *OpenAI) Read(in Incoming, into *llm.Request) error {
+	body := in.Body
+	*into = llm.Request{Format: llm.OpenAI, Route: o.route, Decoder: o}
 	if len(body) == 0 && o.route == llm.Preserve {
 		return nil
 	}
@@ -73,6 +73,9 @@ func (o *OpenAI) Read(body []byte, into *llm.Request) error {
 	}
 	return nil
 }
+
+// Name is the format's name.
+func (o *OpenAI) Name() llm.Format { return llm.OpenAI }
 
 // Judge checks that a call that was read is one that its route can carry. Its
 // error is an *Error.

@@ -32,7 +32,7 @@ func TestRead(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			reader := NewOpenAI(tt.route, "")
 			var r llm.Request
-			if err := reader.Read([]byte(tt.body), &r); err != nil {
+			if err := reader.Read(Incoming{Body: []byte(tt.body)}, &r); err != nil {
 				t.Fatal(err)
 			}
 			got := view{r.Model, r.Streams, r.WantsUsage, reader.Words(&r)}
@@ -46,10 +46,10 @@ func TestRead(t *testing.T) {
 func TestCredentialsInTheBodyAreInspected(t *testing.T) {
 	reader := NewOpenAI(llm.Preserve, "Api-Key")
 	var r llm.Request
-	if err := reader.Read([]byte(`{"Api-Key":"a","api-key":"b"}`), &r); err == nil {
+	if err := reader.Read(Incoming{Body: []byte(`{"Api-Key":"a","api-key":"b"}`)}, &r); err == nil {
 		t.Error("two spellings of the parameter were read")
 	}
-	if err := reader.Read([]byte(`{"Api-Key":"a"}`), &r); err != nil || !r.Fields.Has(llm.FieldParam) {
+	if err := reader.Read(Incoming{Body: []byte(`{"Api-Key":"a"}`)}, &r); err != nil || !r.Fields.Has(llm.FieldParam) {
 		t.Errorf("the parameter was not found: %v", err)
 	}
 }
@@ -75,13 +75,13 @@ func TestStreamWriter(t *testing.T) {
 	frame := func(data string, holds, only bool) *llm.Frame {
 		return &llm.Frame{Format: llm.OpenAI, Data: []byte(data), HoldsUsage: holds, UsageOnly: only}
 	}
-	w := StreamWriter{StripUsage: true}
+	w := openAIWriter{stripUsage: true}
 	var got []byte
 	got = w.Append(got, frame(`{"a":1,"usage":null}`, true, false))
 	got = w.Append(got, frame(`{"usage":{},"a":1}`, true, false))
 	got = w.Append(got, frame(`{"choices":[],"usage":{}}`, true, true))
 	got = w.Append(got, frame(`{"b":1}`, false, false))
-	got = w.AppendFailure(got, "a \"b\"")
+	got = w.AppendFailure(got, &llm.Failure{Message: "a \"b\""})
 	got = w.Append(got, &llm.Frame{Done: true})
 	want := "data: {\"a\":1}\n\ndata: {\"a\":1}\n\ndata: {\"b\":1}\n\n" +
 		`data: {"error":{"message":"a \"b\"","type":"server_error","param":null,"code":null}}` + "\n\ndata: [DONE]\n\n"

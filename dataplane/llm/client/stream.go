@@ -9,25 +9,30 @@ const EndMark = "[DONE]"
 // provider streams can be read, in Kong's words.
 const UnreadableFrame = `data: {"error": true, "message": "empty or unsupported transformer response"}` + "\n\n"
 
+// Writer starts a streamed answer.
+func (o *OpenAI) Writer(r *llm.Request, _ string) StreamWriter {
+	return &openAIWriter{stripUsage: o.route != llm.Preserve && !r.WantsUsage}
+}
+
 var chunkNames = llm.NewLenientNames("usage")
 
-// StreamWriter writes a streamed answer in OpenAI's format.
-type StreamWriter struct {
-	// StripUsage takes the token counts out of the stream: the gateway asked for
+// openAIWriter writes a streamed answer in OpenAI's format.
+type openAIWriter struct {
+	// stripUsage takes the token counts out of the stream: the gateway asked for
 	// them and the caller did not.
-	StripUsage bool
+	stripUsage bool
 
 	scratch []byte
 }
 
 // Append appends one frame of a provider that speaks the caller's format. Nothing
 // is appended for a frame that only brings what the caller did not ask for.
-func (w *StreamWriter) Append(dst []byte, frame *llm.Frame) []byte {
+func (w *openAIWriter) Append(dst []byte, frame *llm.Frame) []byte {
 	if frame.Done {
 		return w.AppendEnd(dst)
 	}
 	data := frame.Data
-	if w.StripUsage && frame.HoldsUsage {
+	if w.stripUsage && frame.HoldsUsage {
 		if frame.UsageOnly {
 			return dst
 		}
@@ -43,14 +48,17 @@ func (w *StreamWriter) Append(dst []byte, frame *llm.Frame) []byte {
 }
 
 // AppendEnd appends the mark of a complete stream.
-func (w *StreamWriter) AppendEnd(dst []byte) []byte {
+func (w *openAIWriter) AppendEnd(dst []byte) []byte {
 	return append(dst, "data: "+EndMark+"\n\n"...)
 }
 
 // AppendFailure appends the event that tells that the answer is not whole and
 // will not be. No end mark may follow.
-func (w *StreamWriter) AppendFailure(dst []byte, message string) []byte {
+func (w *openAIWriter) AppendFailure(dst []byte, f *llm.Failure) []byte {
 	dst = append(dst, `data: {"error":{"message":`...)
-	dst = llm.AppendQuoted(dst, message)
+	dst = llm.AppendQuoted(dst, f.Message)
 	return append(dst, `,"type":"server_error","param":null,"code":null}}`+"\n\n"...)
 }
+
+// AppendKeepAlive appends a comment, which readers pass over.
+func (w *openAIWriter) AppendKeepAlive(dst []byte) []byte { return append(dst, ": keep-alive\n\n"...) }

@@ -2,8 +2,7 @@ package provider
 
 import (
 	"errors"
-
-	pluginpb "github.com/gibbon-gateway/gibbon/gen/gibbon/plugin/v1"
+	"net/http"
 
 	"github.com/gibbon-gateway/gibbon/dataplane/llm"
 )
@@ -15,16 +14,24 @@ type OpenAI struct {
 	paths      map[llm.Route]string
 }
 
-var _ Texter = (*OpenAI)(nil)
+var _ Provider = (*OpenAI)(nil)
 
 // Name is the vendor's name in configurations.
 func (o *OpenAI) Name() string { return o.name }
 
-// Endpoint is the vendor's public address.
-func (o *OpenAI) Endpoint(route llm.Route, _ *pluginpb.AiModelOptions) (Endpoint, bool) {
-	path, ok := o.paths[route]
-	return Endpoint{Scheme: "https", Host: o.host, Port: 443, Path: path}, ok
+// Format is OpenAI's for all that the vendor runs.
+func (o *OpenAI) Format(route llm.Route) (llm.Format, bool) {
+	_, ok := o.paths[route]
+	return llm.OpenAI, ok
 }
+
+// Endpoint is the vendor's public address.
+func (o *OpenAI) Endpoint(call *Call) (Endpoint, error) {
+	return Endpoint{Scheme: "https", Host: o.host, Port: 443, Path: o.paths[call.Route]}, nil
+}
+
+// Headers sets none: OpenAI asks for none.
+func (o *OpenAI) Headers(*Call, http.Header) {}
 
 // AcceptEncoding leaves out what the gateway cannot read: brotli and zstd.
 func (o *OpenAI) AcceptEncoding() string { return "gzip, identity" }

@@ -16,7 +16,7 @@ import (
 
 func openAI(t testing.TB) *OpenAI {
 	t.Helper()
-	p, ok := Find("openai")
+	p, ok := Find("openai", nil)
 	if !ok {
 		t.Fatal("openai is not in the list")
 	}
@@ -31,7 +31,7 @@ func TestList(t *testing.T) {
 		}
 		seen[p.Name()] = true
 	}
-	if _, ok := Find("nobody"); ok {
+	if _, ok := Find("nobody", nil); ok {
 		t.Error("nobody was found")
 	}
 }
@@ -89,7 +89,7 @@ func TestRequest(t *testing.T) {
 				param = "key"
 			}
 			var request llm.Request
-			if err := client.NewOpenAI(tt.settings.Route, param).Read([]byte(tt.in), &request); err != nil {
+			if err := client.NewOpenAI(tt.settings.Route, param).Read(client.Incoming{Body: []byte(tt.in)}, &request); err != nil {
 				t.Fatal(err)
 			}
 			got, err := openAI(t).Request(&Call{Settings: &tt.settings, Model: tt.model, Streams: tt.streams}, &request)
@@ -203,7 +203,7 @@ func FuzzProviderChunkOpenAI(f *testing.F) {
 			}
 		}
 		for _, strip := range []bool{false, true} {
-			writer := client.StreamWriter{StripUsage: strip}
+			writer := client.NewOpenAI(llm.Chat, "").Writer(&llm.Request{WantsUsage: !strip}, "")
 			out := writer.Append(nil, frame)
 			if len(out) == 0 {
 				if !strip || !frame.UsageOnly {

@@ -49,7 +49,7 @@ func (h *Handler) Access(r *plugin.Request) error {
 	}
 	c := &call{handler: h, acceptsGzip: acceptsGzip(r.Header)}
 	c.Route, c.Provider = h.settings.Route, h.providerName
-	c.call.Settings = &h.settings
+	c.call.Settings, c.call.Format = &h.settings, llm.OpenAI
 	if err := h.access(r, c); err != nil {
 		if told, ok := errors.AsType[*client.Error](err); ok {
 			return refuse(http.StatusBadRequest, told.Message)
@@ -150,7 +150,7 @@ func (h *Handler) read(r *plugin.Request, into *llm.Request) (formModel string, 
 	default:
 		return "", client.ErrUnreadable
 	}
-	return "", h.caller.Read(body, into)
+	return "", h.caller.Read(client.Incoming{Method: r.Method, Path: r.Path, Named: r.Named, Body: body}, into)
 }
 
 // formField finds a short field of a multipart form. A form that cannot be read

@@ -34,7 +34,7 @@ var (
 type Handler struct {
 	env      plugin.Env
 	settings provider.Settings
-	texter   provider.Texter
+	texter   provider.Provider
 	caller   *client.OpenAI
 
 	// refusal is why this version cannot run the configuration; then every call is
@@ -142,17 +142,18 @@ func (h *Handler) unable(cfg *pluginpb.AiProxy) string {
 	if format := cfg.GetLlmFormat(); format != "" && format != string(llm.OpenAI) {
 		return fmt.Sprintf("llm_format '%s' is not supported by this version of the gateway", format)
 	}
-	found, ok := provider.Find(h.providerName)
-	if ok {
-		h.texter, ok = found.(provider.Texter)
-	}
+	found, ok := provider.Find(h.providerName, cfg.GetModel().GetOptions())
 	if !ok {
 		return fmt.Sprintf("provider '%s' is not supported by this version of the gateway", h.providerName)
 	}
-	endpoint, ok := found.Endpoint(h.settings.Route, cfg.GetModel().GetOptions())
-	if !ok {
+	if _, ok := found.Format(h.settings.Route); !ok {
 		return fmt.Sprintf("route type '%s' of provider '%s' is not supported by this version of the gateway",
 			h.settings.Route, h.providerName)
+	}
+	h.texter = found
+	endpoint, err := found.Endpoint(&provider.Call{Settings: &h.settings, Options: cfg.GetModel().GetOptions()})
+	if err != nil {
+		return err.Error()
 	}
 	h.target = newTarget(endpoint, cfg.GetModel().GetOptions())
 	return ""

@@ -89,7 +89,7 @@ func (h *Handler) openStream(r *plugin.Request, c *call) {
 		c.answered = true
 		c.words = h.caller.Words(&c.Request)
 		s.reader = h.texter.Stream(&c.call)
-		s.writer.StripUsage = s.mode == converting && !c.Request.WantsUsage
+		s.writer = h.caller.Writer(&c.Request, c.call.Model)
 	}
 	c.Request = llm.Request{}
 }
@@ -142,7 +142,7 @@ func (s *stream) lastWords(err error) error {
 		// The caller may be in the middle of an event.
 		s.out = append(s.out, "\n\n"...)
 	}
-	s.out = s.writer.AppendFailure(s.out, brokenOff)
+	s.out = s.writer.AppendFailure(s.out, &llm.Failure{Message: brokenOff})
 	return err
 }
 
