@@ -2,7 +2,10 @@ package provider
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+
+	pluginpb "github.com/gibbon-gateway/gibbon/gen/gibbon/plugin/v1"
 
 	"github.com/gibbon-gateway/gibbon/dataplane/llm"
 )
@@ -12,6 +15,15 @@ import (
 type OpenAI struct {
 	name, host string
 	paths      map[llm.Route]string
+	// hostOf gives the host where the options of the model have a say in it; nil:
+	// host is it. A vendor with neither runs where upstream_url says.
+	hostOf func(*pluginpb.AiModelOptions) (string, error)
+	// dropStreamOptions takes stream_options out, for a vendor that refuses them.
+	dropStreamOptions bool
+	// strict says that the vendor's own address refuses members that it does not
+	// know, stream_options and max_completion_tokens among them, and counts the
+	// tokens of streams unasked. Other servers at a configured address do not.
+	strict bool
 }
 
 var _ Provider = (*OpenAI)(nil)
@@ -27,7 +39,17 @@ func (o *OpenAI) Format(route llm.Route) (llm.Format, bool) {
 
 // Endpoint is the vendor's public address.
 func (o *OpenAI) Endpoint(call *Call) (Endpoint, error) {
-	return Endpoint{Scheme: "https", Host: o.host, Port: 443, Path: o.paths[call.Route]}, nil
+	host := o.host
+	if o.hostOf != nil && call.Options.GetUpstreamUrl() == "" {
+		var err error
+		if host, err = o.hostOf(call.Options); err != nil {
+			return Endpoint{}, err
+		}
+	}
+	if host == "" && call.Options.GetUpstreamUrl() == "" {
+		return Endpoint{}, fmt.Errorf("%s has no public address, so upstream_url must be set", o.name)
+	}
+	return Endpoint{Scheme: "https", Host: host, Port: 443, Path: o.paths[call.Route]}, nil
 }
 
 // Headers sets none: OpenAI asks for none.
@@ -84,7 +106,11 @@ func (o *OpenAI) edit(call *Call, request *llm.Request, edits *llm.Edits) {
 		edits.Remove(llm.FieldTopK) // OpenAI knows no top_k, and refuses it
 	}
 	o.limit(call, fields, edits)
-	if call.Streams && !request.WantsUsage {
+	if o.dropStreamOptions || o.isStrict(call) {
+		if fields.Has(llm.FieldStreamOptions) {
+			edits.Remove(llm.FieldStreamOptions)
+		}
+	} else if call.Streams && !request.WantsUsage {
 		edits.Set(llm.FieldStreamOptions, askForUsage(fields.Value(llm.FieldStreamOptions)))
 	}
 }
@@ -104,7 +130,7 @@ func (o *OpenAI) limit(call *Call, fields *llm.Object, edits *llm.Edits) {
 		if fields.Has(other) {
 			edits.Remove(other)
 		}
-	case use == llm.FieldMaxCompletionTokens && fields.Has(other):
+	case (use == llm.FieldMaxCompletionTokens || o.isStrict(call)) && fields.Has(other):
 		if fields.Has(use) {
 			edits.Remove(other)
 		} else {
@@ -112,6 +138,9 @@ func (o *OpenAI) limit(call *Call, fields *llm.Object, edits *llm.Edits) {
 		}
 	}
 }
+
+// isStrict says whether a call goes where members that are not known are refused.
+func (o *OpenAI) isStrict(call *Call) bool { return o.strict && call.Options.GetUpstreamUrl() == "" }
 
 // reasons says whether a model is one of those that take max_completion_tokens
 // only: o1, o3-mini, gpt-5 and the like.

@@ -12,4 +12,10 @@ var All = []Provider{
 			llm.Preserve:    "",
 		},
 	},
+	cerebras,
+	dashscope,
+	databricks,
+	deepseek,
+	vllm,
+	xai,
 }

@@ -1,0 +1,96 @@
+package provider
+
+import (
+	"testing"
+
+	pluginpb "github.com/gibbon-gateway/gibbon/gen/gibbon/plugin/v1"
+
+	"github.com/gibbon-gateway/gibbon/dataplane/llm"
+	"github.com/gibbon-gateway/gibbon/dataplane/llm/client"
+)
+
+func pointer[T any](v T) *T { return &v }
+
+// TestRowEndpoints shows where the vendors that speak OpenAI's format are asked.
+func TestRowEndpoints(t *testing.T) {
+	mainland := &pluginpb.AiModelOptions{Dashscope: &pluginpb.AiDashscope{International: new(false)}}
+	workspace := func(id string) *pluginpb.AiModelOptions {
+		return &pluginpb.AiModelOptions{Databricks: &pluginpb.AiDatabricks{WorkspaceInstanceId: &id}}
+	}
+	elsewhere := &pluginpb.AiModelOptions{UpstreamUrl: new("http://127.0.0.1/x")}
+	for _, tt := range []struct {
+		provider *OpenAI
+		route    llm.Route
+		options  *pluginpb.AiModelOptions
+		want     string // host and path; empty: an error
+	}{
+		{xai, llm.Chat, nil, "api.x.ai/v1/chat/completions"},
+		{xai, llm.Responses, nil, "api.x.ai/v1/responses"},
+		{xai, llm.Images, nil, "api.x.ai/v1/images/generations"},
+		{xai, llm.ImageEdits, nil, "api.x.ai/v1/images/edits"},
+		{cerebras, llm.Chat, nil, "api.cerebras.ai/v1/chat/completions"},
+		{deepseek, llm.Chat, nil, "api.deepseek.com/v1/chat/completions"},
+		{dashscope, llm.Chat, nil, "dashscope-intl.aliyuncs.com/compatible-mode/v1/chat/completions"},
+		{dashscope, llm.Chat, mainland, "dashscope.aliyuncs.com/compatible-mode/v1/chat/completions"},
+		{dashscope, llm.Embeddings, nil, "dashscope-intl.aliyuncs.com/compatible-mode/v1/embeddings"},
+		{databricks, llm.Chat, workspace("dbc-1a2b"), "dbc-1a2b.cloud.databricks.com/serving-endpoints/v1/chat/completions"},
+		{databricks, llm.Chat, nil, ""},
+		{databricks, llm.Chat, workspace("evil.example/"), ""},
+		{databricks, llm.Chat, workspace("a@b"), ""},
+		{databricks, llm.Chat, elsewhere, "/serving-endpoints/v1/chat/completions"},
+		{vllm, llm.Chat, nil, ""},
+		{vllm, llm.Chat, elsewhere, "/v1/chat/completions"},
+		{mistralOpenAI, llm.Chat, nil, "api.mistral.ai/v1/chat/completions"},
+		{mistralOpenAI, llm.Completions, nil, "api.mistral.ai/"},
+		{mistralOpenAI, llm.Embeddings, nil, "api.mistral.ai/v1/embeddings"},
+		{llama2OpenAI, llm.Chat, nil, ""},
+		{llama2OpenAI, llm.Completions, elsewhere, "/v1/completions"},
+	} {
+		got, err := tt.provider.Endpoint(&Call{Settings: &Settings{Route: tt.route}, Options: tt.options})
+		if err != nil {
+			if tt.want != "" {
+				t.Errorf("%s %s: %v", tt.provider.name, tt.route, err)
+			}
+			continue
+		}
+		if at := got.Host + got.Path; at != tt.want || got.Scheme != "https" || got.Port != 443 {
+			t.Errorf("%s %s: %s, want %q", tt.provider.name, tt.route, at, tt.want)
+		}
+	}
+}
+
+// TestRowRequests shows where these vendors differ in the bodies that they take.
+func TestRowRequests(t *testing.T) {
+	elsewhere := &pluginpb.AiModelOptions{UpstreamUrl: new("http://127.0.0.1/x")}
+	for _, tt := range []struct {
+		name     string
+		provider *OpenAI
+		options  *pluginpb.AiModelOptions
+		in, want string
+	}{
+		{"deepseek counts when asked", deepseek, nil, `{"model":"m","messages":[1],"stream":true}`,
+			`{"model":"m","messages":[1],"stream":true,"stream_options":{"include_usage":true}}`},
+		{"databricks takes no stream_options", databricks, nil, `{"model":"m","messages":[1],"stream":true,"stream_options":{"include_usage":true}}`,
+			`{"model":"m","messages":[1],"stream":true}`},
+		{"databricks is not asked to count", databricks, nil, `{"model":"m","messages":[1],"stream":true}`, `{"model":"m","messages":[1],"stream":true}`},
+		{"mistral refuses what it does not know", mistralOpenAI, nil,
+			`{"model":"m","messages":[1],"stream":true,"stream_options":{"include_usage":true},"max_completion_tokens":9}`,
+			`{"model":"m","messages":[1],"stream":true,"max_tokens":9}`},
+		{"mistral's models elsewhere", mistralOpenAI, elsewhere, `{"model":"m","messages":[1],"stream":true,"max_completion_tokens":9}`,
+			`{"model":"m","messages":[1],"stream":true,"max_completion_tokens":9,"stream_options":{"include_usage":true}}`},
+		{"xai keeps the effort", xai, nil, `{"model":"m","messages":[1],"stream":false,"reasoning_effort":"high"}`,
+			`{"model":"m","messages":[1],"stream":false,"reasoning_effort":"high"}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var request llm.Request
+			if err := client.NewOpenAI(llm.Chat, "").Read(client.Incoming{Body: []byte(tt.in)}, &request); err != nil {
+				t.Fatal(err)
+			}
+			call := &Call{Settings: &Settings{Route: llm.Chat}, Options: tt.options, Format: llm.OpenAI, Model: "m", Streams: request.Streams}
+			got, err := tt.provider.Request(call, &request)
+			if err != nil || string(got) != tt.want {
+				t.Errorf("got %s, %v, want %s", got, err, tt.want)
+			}
+		})
+	}
+}
