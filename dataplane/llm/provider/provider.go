@@ -48,6 +48,14 @@ type Variant interface {
 	Of(options *pluginpb.AiModelOptions) (Provider, error)
 }
 
+// PathOwner is a Provider that has a say in the paths that configurations name.
+type PathOwner interface {
+	Provider
+	// ConfiguredPath is the path to call, escaped, where the configuration names
+	// one: that of upstream_url, then whole is set, or upstream_path.
+	ConfiguredPath(call *Call, path string, whole bool) string
+}
+
 // Endpoint is an address at a vendor.
 type Endpoint struct {
 	Scheme, Host string

@@ -3,7 +3,6 @@ package aiproxy
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -13,20 +12,16 @@ import (
 
 	"github.com/gibbon-gateway/gibbon/dataplane/llm"
 	"github.com/gibbon-gateway/gibbon/dataplane/llm/client"
-	"github.com/gibbon-gateway/gibbon/dataplane/llm/provider"
 	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
 	"github.com/gibbon-gateway/gibbon/dataplane/plugins/internal/exchange"
+	"github.com/gibbon-gateway/gibbon/dataplane/plugins/internal/target"
 )
-
-// unspecified is what a model is called that neither the call nor the
-// configuration names.
-const unspecified = "UNSPECIFIED"
 
 // call is what the handler notes about one request. It is the exchange's owner.
 type call struct {
 	exchange.Exchange
 	handler *Handler
-	call    provider.Call
+	call    target.Call
 
 	acceptsGzip bool
 	named       bool // the answer is to name the model
@@ -48,17 +43,26 @@ func (h *Handler) Access(r *plugin.Request) error {
 		return h.refusal
 	}
 	c := &call{handler: h, acceptsGzip: acceptsGzip(r.Header)}
-	c.Route, c.Provider = h.settings.Route, h.providerName
-	c.call.Settings, c.call.Format = &h.settings, llm.OpenAI
+	c.Route, c.Provider = h.route, h.providerName
 	if err := h.access(r, c); err != nil {
-		if told, ok := errors.AsType[*client.Error](err); ok {
-			return refuse(http.StatusBadRequest, told.Message)
-		}
-		return err
+		return h.told(err)
 	}
 	c.Owner = c
 	exchange.Begin(r, &c.Exchange)
 	return nil
+}
+
+// told makes the answer of what went wrong before the call was sent.
+func (h *Handler) told(err error) error {
+	if told, ok := errors.AsType[*client.Error](err); ok {
+		return refuse(http.StatusBadRequest, told.Message)
+	}
+	if proof, ok := errors.AsType[*target.ProofError](err); ok {
+		reject := refuse(http.StatusInternalServerError, target.Failed)
+		reject.Cause = proof
+		return reject
+	}
+	return err
 }
 
 func (h *Handler) access(r *plugin.Request, c *call) error {
@@ -69,9 +73,17 @@ func (h *Handler) access(r *plugin.Request, c *call) error {
 	if !h.caller.HasPrompt(&c.Request) {
 		return client.ErrNoPrompt
 	}
-	if err := h.chooseModel(r, c, formModel); err != nil {
+	if err := h.target.Begin(r, &c.call); err != nil {
 		return err
 	}
+	asked := c.Request.Model
+	if c.Request.Body == nil {
+		asked = formModel
+	}
+	if err := h.target.Choose(&c.call, asked, c.Route == llm.Preserve || c.Request.Body == nil); err != nil {
+		return err
+	}
+	c.RequestModel = c.call.Model
 	if err := h.caller.Judge(&c.Request); err != nil {
 		return err
 	}
@@ -84,8 +96,8 @@ func (h *Handler) access(r *plugin.Request, c *call) error {
 		c.call.Streams = c.Request.Streams
 	}
 	c.Streams = c.call.Streams
-	to, err := h.resolve(r)
-	if err != nil {
+	c.call.Operation = c.Request.Operation
+	if err := h.locate(r, c); err != nil {
 		return err
 	}
 	if err := h.convert(r, c); err != nil {
@@ -93,29 +105,26 @@ func (h *Handler) access(r *plugin.Request, c *call) error {
 	}
 	_, debug := r.Header["Kong-Debug"]
 	c.named = h.nameHeader || debug
-	r.Header["Accept-Encoding"] = []string{h.texter.AcceptEncoding()}
-	h.aim(r, to)
+	if err := h.target.Aim(r, &c.call); err != nil {
+		return err
+	}
 	if !c.Streams {
 		r.HoldResponse(0)
 	}
 	return nil
 }
 
-// resolve fills in the placeholders of the options, and gives the address.
-func (h *Handler) resolve(r *plugin.Request) (address, error) {
-	for i := range h.options {
-		if _, err := h.options[i].resolve(r); err != nil {
-			return address{}, err
-		}
-	}
-	to, err := h.target.resolve(r)
+// locate settles the address. What is wrong with a configured one is none of the
+// caller's business.
+func (h *Handler) locate(r *plugin.Request, c *call) error {
+	err := h.target.Locate(r, &c.call)
 	if err == nil {
-		return to, nil
+		return nil
 	}
 	if _, caller := errors.AsType[*client.Error](err); caller {
-		return address{}, err
+		return err
 	}
-	return address{}, &plugin.Reject{Status: http.StatusInternalServerError, Cause: err}
+	return &plugin.Reject{Status: http.StatusInternalServerError, Cause: err}
 }
 
 // read reads the call. For a multipart form, which goes up as it is, it gives the
@@ -141,12 +150,12 @@ func (h *Handler) read(r *plugin.Request, into *llm.Request) (formModel string, 
 		}
 		r.SetBody(body)
 		r.Header["Content-Type"] = []string{"application/json"}
-	case kind == "" && len(body) > 0 && h.settings.Route != llm.Preserve:
+	case kind == "" && len(body) > 0 && h.route != llm.Preserve:
 		// It is read as JSON, and so the provider must read it.
 		r.Header["Content-Type"] = []string{"application/json"}
 	case kind == "", kind == "application/json":
 	case strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json"):
-	case len(body) == 0 && h.settings.Route == llm.Preserve:
+	case len(body) == 0 && h.route == llm.Preserve:
 	default:
 		return "", client.ErrUnreadable
 	}
@@ -182,71 +191,24 @@ func formField(contentType string, body []byte, name string) (value string, err 
 	return "", client.ErrUnreadable
 }
 
-// chooseModel settles which model is asked: the configured one, which a caller may
-// only repeat, else the caller's.
-func (h *Handler) chooseModel(r *plugin.Request, c *call, formModel string) error {
-	model, err := h.model.resolve(r)
-	if err != nil {
-		return err
-	}
-	asked := c.Request.Model
-	if c.Request.Body == nil {
-		asked = formModel
-	}
-	allowed := model
-	if h.alias != "" {
-		allowed = h.alias
-	}
-	switch {
-	case allowed != "" && asked != "" && asked != allowed:
-		return &client.Error{Message: fmt.Sprintf("cannot use own model - must be: %s", allowed)}
-	case model != "":
-	case asked != "":
-		model = asked
-	case c.Route == llm.Preserve || c.Request.Body == nil:
-		model = unspecified
-	default:
-		return &client.Error{Message: "model parameter not found in request, nor in gateway configuration"}
-	}
-	c.RequestModel, c.call.Model = model, model
-	return nil
-}
-
 // convert writes the body that goes upstream.
 func (h *Handler) convert(r *plugin.Request, c *call) error {
 	logged := c.Request.Body
 	if c.Request.Body != nil {
-		body, err := h.texter.Request(&c.call, &c.Request)
+		body, err := h.target.Body(&c.call, &c.Request)
 		if err != nil {
 			h.env.Log.Debug("call cannot be converted", "error", err)
-			return &client.Error{Message: fmt.Sprintf("error transforming to %s://%s", h.providerName, c.Route)}
+			return err
 		}
-		if &body[0] != &c.Request.Body[0] {
+		if len(body) != len(c.Request.Body) || &body[0] != &c.Request.Body[0] {
 			r.SetBody(body)
 		}
 		logged = body
 	}
 	if h.logPayload && logged != nil {
-		c.requestLogged = h.loggable(h.withoutSecret(c, logged))
+		c.requestLogged = h.loggable(h.target.Shown(&c.call, &c.Request, logged))
 	}
 	return nil
-}
-
-// withoutSecret is the body as it may be logged: credentials in it, the
-// configured ones or the caller's, are written over.
-func (h *Handler) withoutSecret(c *call, body []byte) []byte {
-	if h.settings.ParamValue == "" || c.Request.Body == nil {
-		return body
-	}
-	settings := h.settings
-	settings.ParamValue, settings.ParamOverride = `"REDACTED"`, false
-	shown := c.call
-	shown.Settings = &settings
-	body, err := h.texter.Request(&shown, &c.Request)
-	if err != nil {
-		return nil
-	}
-	return body
 }
 
 // acceptsGzip says whether the client can read gzip.

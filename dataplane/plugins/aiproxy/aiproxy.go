@@ -8,8 +8,8 @@
 package aiproxy
 
 import (
+	"errors"
 	"fmt"
-	"strconv"
 
 	pluginpb "github.com/gibbon-gateway/gibbon/gen/gibbon/plugin/v1"
 
@@ -17,6 +17,7 @@ import (
 	"github.com/gibbon-gateway/gibbon/dataplane/llm/client"
 	"github.com/gibbon-gateway/gibbon/dataplane/llm/provider"
 	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
+	"github.com/gibbon-gateway/gibbon/dataplane/plugins/internal/target"
 )
 
 // Plugin is ai-proxy's entry in the list of plugins.
@@ -32,21 +33,18 @@ var (
 
 // Handler is one configured instance.
 type Handler struct {
-	env      plugin.Env
-	settings provider.Settings
-	texter   provider.Provider
+	env    plugin.Env
+	target *target.Target
+	// provider is the target's, which reads its answers.
+	provider provider.Provider
 	caller   *client.OpenAI
+	route    llm.Route
 
 	// refusal is why this version cannot run the configuration; then every call is
 	// answered with it.
 	refusal *plugin.Reject
 
 	providerName string
-	model        template
-	alias        string
-	options      []template // those with placeholders that nothing else resolves
-	target       target
-	auth         auth
 	prices       prices
 
 	streaming  string // allow, deny or always
@@ -55,32 +53,20 @@ type Handler struct {
 	logPayload bool
 }
 
-// auth is how a call proves itself, in a header or in the query; credentials for
-// the body are in provider.Settings.
-type auth struct {
-	header, headerValue string // header in canonical form
-	query, queryValue   string
-	override            bool
-}
-
 // New readies a handler for one configured instance. A configuration that a later
 // version will run is taken up, so that it does not keep a node from following
 // all the others; its calls are answered with what is missing.
 func New(cfg *pluginpb.AiProxy, env plugin.Env) (*Handler, error) {
-	model, options := cfg.GetModel(), cfg.GetModel().GetOptions()
+	model := cfg.GetModel()
 	h := &Handler{
 		env:          env,
+		route:        llm.Route(cfg.GetRouteType()),
 		providerName: model.GetProvider(),
-		model:        parseTemplate(model.GetName()),
-		alias:        model.GetModelAlias(),
-		prices:       newPrices(options),
+		prices:       newPrices(model.GetOptions()),
 		streaming:    "allow",
 		bodyLimit:    1 << 20,
 		nameHeader:   true,
 		logPayload:   cfg.GetLogging().GetLogPayloads(),
-		settings: provider.Settings{
-			Route: llm.Route(cfg.GetRouteType()),
-		},
 	}
 	// Each of these may be null, which means the default.
 	if cfg.ResponseStreaming != nil {
@@ -92,70 +78,29 @@ func New(cfg *pluginpb.AiProxy, env plugin.Env) (*Handler, error) {
 	if cfg.ModelNameHeader != nil {
 		h.nameHeader = cfg.GetModelNameHeader()
 	}
-	h.setOptions(options)
-	param := h.setAuth(cfg.GetAuth())
-	h.caller = client.NewOpenAI(h.settings.Route, param)
-	limits := llm.Limits{Depth: env.Limits.Depth, Values: env.Limits.Values}
-	h.caller.Limits, h.settings.Limits = limits, limits
-	if reason := h.unable(cfg); reason != "" {
+	if reason := h.setFormats(cfg); reason != "" {
 		env.Log.Warn("this version does not run the configuration; its calls are refused", "reason", reason)
 		h.refusal = refuse(501, reason)
-		return h, nil
-	}
-	if h.target.err != nil {
-		env.Log.Warn("there is no address to call; calls are refused", "error", h.target.err)
-	}
-	if h.target.tainted && (h.auth.header != "" || h.auth.query != "" || h.settings.ParamValue != "") {
-		// Otherwise a caller could have the credentials sent to a host of its own.
-		env.Log.Warn("upstream_url takes its host from the request while credentials are configured; calls are refused")
-		h.refusal = refuse(500, "LLM request failed before proxying")
 	}
 	return h, nil
 }
 
-// setOptions readies what the configuration says about the model.
-func (h *Handler) setOptions(options *pluginpb.AiModelOptions) {
-	if options == nil {
-		return
-	}
-	if options.MaxTokens != nil {
-		h.settings.MaxTokens = strconv.FormatInt(options.GetMaxTokens(), 10)
-	}
-	if options.Temperature != nil {
-		h.settings.Temperature = number(options.GetTemperature())
-	}
-	if options.TopP != nil {
-		h.settings.TopP = number(options.GetTopP())
-	}
-	if options.TopK != nil {
-		h.settings.TopK = strconv.FormatInt(int64(options.GetTopK()), 10)
-	}
-	h.options = optionTemplates(options.ProtoReflect(), nil)
-}
-
-// number writes a number as JSON, without an exponent.
-func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
-
-// unable finds the provider and says why this version cannot run the
+// setFormats readies both sides and says why this version cannot run the
 // configuration; empty when it can.
-func (h *Handler) unable(cfg *pluginpb.AiProxy) string {
-	if format := cfg.GetLlmFormat(); format != "" && format != string(llm.OpenAI) {
+func (h *Handler) setFormats(cfg *pluginpb.AiProxy) string {
+	format := llm.Format(cfg.GetLlmFormat())
+	if format != "" && format != llm.OpenAI {
 		return fmt.Sprintf("llm_format '%s' is not supported by this version of the gateway", format)
 	}
-	found, ok := provider.Find(h.providerName, cfg.GetModel().GetOptions())
-	if !ok {
+	to, err := target.New(target.Config{Route: h.route, Model: cfg.GetModel(), Auth: cfg.GetAuth(), Format: llm.OpenAI}, h.env)
+	if errors.Is(err, target.ErrNoProvider) {
 		return fmt.Sprintf("provider '%s' is not supported by this version of the gateway", h.providerName)
 	}
-	if _, ok := found.Format(h.settings.Route); !ok {
-		return fmt.Sprintf("route type '%s' of provider '%s' is not supported by this version of the gateway",
-			h.settings.Route, h.providerName)
+	if !to.Runs() {
+		return fmt.Sprintf("route type '%s' of provider '%s' is not supported by this version of the gateway", h.route, h.providerName)
 	}
-	h.texter = found
-	endpoint, err := found.Endpoint(&provider.Call{Settings: &h.settings, Options: cfg.GetModel().GetOptions()})
-	if err != nil {
-		return err.Error()
-	}
-	h.target = newTarget(endpoint, cfg.GetModel().GetOptions())
+	h.target, h.provider, h.caller = to, to.Provider(), client.NewOpenAI(h.route, to.Param())
+	h.caller.Limits = llm.Limits{Depth: h.env.Limits.Depth, Values: h.env.Limits.Values, Event: h.env.Limits.Event}
 	return ""
 }
 

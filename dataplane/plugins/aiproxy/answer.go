@@ -66,7 +66,7 @@ func (h *Handler) answer(r *plugin.Request, c *call, body []byte) error {
 		h.fail(r, "no response body found when transforming response")
 		return nil
 	}
-	answer, err := h.texter.Response(&c.call, plain)
+	answer, err := h.provider.Response(&c.call.Call, plain)
 	if err != nil {
 		h.fail(r, fmt.Sprintf("transformation failed from type %s://%s: %s", h.providerName, c.Route, err))
 		return nil

@@ -88,7 +88,7 @@ func (h *Handler) openStream(r *plugin.Request, c *call) {
 	if s.mode != passing {
 		c.answered = true
 		c.words = h.caller.Words(&c.Request)
-		s.reader = h.texter.Stream(&c.call)
+		s.reader = h.provider.Stream(&c.call.Call)
 		s.writer = h.caller.Writer(&c.Request, c.call.Model)
 	}
 	c.Request = llm.Request{}

@@ -1,4 +1,4 @@
-package aiproxy
+package target
 
 import (
 	"fmt"
@@ -52,26 +52,66 @@ func parseTemplate(text string) template {
 	return t
 }
 
+// optionTemplate is a text with placeholders somewhere in the options.
+type optionTemplate struct {
+	path []step
+	text template
+}
+
+// step leads from a record to one of its fields, or to an element of a list.
+type step struct {
+	field protoreflect.FieldDescriptor
+	index int // of a list's element; else -1
+}
+
 // optionTemplates collects the texts with placeholders out of a record and the
-// records in it. The two that say where calls go are left out: they are resolved
-// where they are used.
-func optionTemplates(m protoreflect.Message, found []template) []template {
-	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
-		switch {
-		case field.IsList() || field.IsMap():
-		case field.Kind() == protoreflect.MessageKind:
-			found = optionTemplates(value.Message(), found)
-		case field.Kind() == protoreflect.StringKind:
-			if name := field.Name(); name == "upstream_url" || name == "upstream_path" {
-				return true
-			}
-			if t := parseTemplate(value.String()); t.parts != nil {
-				found = append(found, t)
+// records in it, in the order of their fields. The two that say where calls go
+// are left out: they are resolved where they are used.
+func optionTemplates(m protoreflect.Message, path []step, found []optionTemplate) []optionTemplate {
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		if !m.Has(field) || field.IsMap() || field.Name() == "upstream_url" || field.Name() == "upstream_path" {
+			continue
+		}
+		visit := func(value protoreflect.Value, index int) {
+			at := append(path[:len(path):len(path)], step{field, index})
+			switch field.Kind() {
+			case protoreflect.MessageKind:
+				found = optionTemplates(value.Message(), at, found)
+			case protoreflect.StringKind:
+				if t := parseTemplate(value.String()); t.parts != nil {
+					found = append(found, optionTemplate{path: at, text: t})
+				}
 			}
 		}
-		return true
-	})
+		if !field.IsList() {
+			visit(m.Get(field), -1)
+			continue
+		}
+		list := m.Get(field).List()
+		for j := range list.Len() {
+			visit(list.Get(j), j)
+		}
+	}
 	return found
+}
+
+// set puts a value where the template stands in a copy of the options.
+func (o *optionTemplate) set(m protoreflect.Message, value string) {
+	last := o.path[len(o.path)-1]
+	for _, s := range o.path[:len(o.path)-1] {
+		if s.index < 0 {
+			m = m.Mutable(s.field).Message()
+		} else {
+			m = m.Mutable(s.field).List().Get(s.index).Message()
+		}
+	}
+	if last.index < 0 {
+		m.Set(last.field, protoreflect.ValueOfString(value))
+	} else {
+		m.Mutable(last.field).List().Set(last.index, protoreflect.ValueOfString(value))
+	}
 }
 
 // resolve fills the placeholders in. Its error is a *client.Error with Kong's

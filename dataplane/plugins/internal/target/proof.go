@@ -1,0 +1,61 @@
+package target
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+
+	"google.golang.org/protobuf/proto"
+
+	pluginpb "github.com/gibbon-gateway/gibbon/gen/gibbon/plugin/v1"
+
+	"github.com/gibbon-gateway/gibbon/dataplane/llm/identity"
+	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
+)
+
+// prover makes the proof of identity that one vendor's cloud wants.
+type prover struct {
+	// wanted says whether a configuration asks for it.
+	wanted func(auth *pluginpb.AiAuth) bool
+	// part is what of the options says who the gateway is, beside auth.
+	part func(options *pluginpb.AiModelOptions) proto.Message
+	// open makes the source. calls carries its own calls.
+	open func(auth *pluginpb.AiAuth, options *pluginpb.AiModelOptions, calls http.RoundTripper) (identity.Source, error)
+}
+
+// provers are the vendors whose clouds want more than a key, by their names in
+// configurations.
+var provers = map[string]prover{}
+
+// setProof readies the proof of identity, where one is wanted. A source outlives
+// the instance as long as a later one proves the same identity.
+func (t *Target) setProof(auth *pluginpb.AiAuth, env plugin.Env) {
+	p, ok := provers[t.name]
+	if !ok || !p.wanted(auth) {
+		return
+	}
+	name, err := proofName(t.name, auth, p.part(t.options))
+	if err == nil {
+		t.proof, err = plugin.Keep(env, name, func() (identity.Source, error) {
+			return p.open(auth, t.options, env.HTTP)
+		})
+	}
+	if err != nil {
+		t.refuse(err)
+	}
+}
+
+// proofName names a source by all that makes it the same one. It goes into no
+// log, and holds no secret all the same.
+func proofName(vendor string, messages ...proto.Message) (string, error) {
+	hash := sha256.New()
+	for _, m := range messages {
+		text, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+		if err != nil {
+			return "", err
+		}
+		hash.Write(text) // a hash takes everything
+		hash.Write([]byte{0})
+	}
+	return "identity of " + vendor + " " + hex.EncodeToString(hash.Sum(nil)), nil
+}

@@ -1,0 +1,168 @@
+package target
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	pluginpb "github.com/gibbon-gateway/gibbon/gen/gibbon/plugin/v1"
+
+	"github.com/gibbon-gateway/gibbon/dataplane/llm"
+	"github.com/gibbon-gateway/gibbon/dataplane/llm/client"
+	"github.com/gibbon-gateway/gibbon/dataplane/llm/identity"
+	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
+	"github.com/gibbon-gateway/gibbon/dataplane/plugin/plugintest"
+)
+
+// build readies a target of a configuration, which is JSON: model and auth.
+func build(t testing.TB, route llm.Route, model, auth string) *Target {
+	t.Helper()
+	cfg := Config{Route: route, Model: new(pluginpb.AiModel), Format: llm.OpenAI}
+	if err := protojson.Unmarshal([]byte(model), cfg.Model); err != nil {
+		t.Fatal(err)
+	}
+	if auth != "" {
+		cfg.Auth = new(pluginpb.AiAuth)
+		if err := protojson.Unmarshal([]byte(auth), cfg.Auth); err != nil {
+			t.Fatal(err)
+		}
+	}
+	built, err := New(cfg, plugintest.Env(t, "ai-proxy", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return built
+}
+
+// TestOptions checks that placeholders are filled in wherever in the options they
+// stand, for each call anew, and that what has none is shared.
+func TestOptions(t *testing.T) {
+	const plain = `{"provider":"openai","name":"m","options":{"gemini":{"api_endpoint":"e"}}}`
+	to := build(t, llm.Chat, plain, "")
+	var call Call
+	if err := to.Begin(plugintest.Request(t, "POST", "/", "{}"), &call); err != nil {
+		t.Fatal(err)
+	}
+	if call.Options != to.options {
+		t.Error("options without placeholders were copied")
+	}
+
+	to = build(t, llm.Chat, `{"provider":"openai","name":"$(headers.m)-x","options":{"azure_instance":"a-$(query_params.i)",
+		"gemini":{"project_id":"$(uri_captures.p)"},"cache_write_cost_list":[{"ttl":"5m","cost":1},{"ttl":"$(headers.m)","cost":2}]}}`, "")
+	for _, value := range []string{"one", "two"} {
+		r := plugintest.Request(t, "POST", "/?i="+value, "{}")
+		r.Header.Set("m", value)
+		r.Named = map[string]string{"p": value}
+		if err := to.Begin(r, &call); err != nil {
+			t.Fatal(err)
+		}
+		want := proto.CloneOf(to.options)
+		want.AzureInstance = proto.String("a-" + value)
+		want.Gemini.ProjectId = proto.String(value)
+		want.CacheWriteCostList[1].Ttl = value
+		if call.Model != value+"-x" || !proto.Equal(want, call.Options) {
+			t.Errorf("model %q, options %v, want %v", call.Model, call.Options, want)
+		}
+	}
+	err := to.Begin(plugintest.Request(t, "POST", "/?i=1", "{}"), &call)
+	if told, ok := errors.AsType[*client.Error](err); !ok || told.Message != "headers key m was not provided" {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestProbe checks what placeholders in the options may do to a provider's host.
+func TestProbe(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		host           func(value string) (string, error)
+		moves, tainted bool
+		zone           string
+	}{
+		{"elsewhere", func(string) (string, error) { return "api.vendor.com", nil }, false, false, ""},
+		{"below the vendor", func(v string) (string, error) { return v + ".openai.azure.com", nil }, true, false, ".openai.azure.com"},
+		{"in the vendor's name", func(v string) (string, error) { return v + "vendor.com", nil }, true, true, "vendor.com"},
+		{"below a top level", func(v string) (string, error) { return v + ".com", nil }, true, true, ".com"},
+		{"all of it", func(v string) (string, error) { return v, nil }, true, true, ""},
+		{"checked", func(string) (string, error) { return "", errAddress }, true, true, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var p places
+			p.probe(tt.host)
+			if p.moves != tt.moves || p.tainted != tt.tainted || p.zone != tt.zone {
+				t.Errorf("moves %v, tainted %v, zone %q", p.moves, p.tainted, p.zone)
+			}
+		})
+	}
+}
+
+// TestRequest checks a call that a plugin sends itself.
+func TestRequest(t *testing.T) {
+	to := build(t, llm.Chat, `{"provider":"openai","name":"m","options":{"upstream_url":"http://127.0.0.1:8080/a%2Fb?x=1"}}`,
+		`{"header_name":"authorization","header_value":"Bearer S","param_name":"key","param_value":"K&","param_location":"query"}`)
+	r := plugintest.Request(t, "POST", "/?caller=1", "{}")
+	r.Header.Set("Cookie", "mine")
+	var call Call
+	if err := to.Begin(r, &call); err != nil {
+		t.Fatal(err)
+	}
+	if err := to.Locate(r, &call); err != nil {
+		t.Fatal(err)
+	}
+	out, err := to.Request(t.Context(), &call, []byte(`{"a":1}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(out.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := out.Method + " " + out.URL.String() + " " + out.Header.Get("Authorization") + " " + string(body)
+	if want := `POST http://127.0.0.1:8080/a%2Fb?x=1&key=K%26 Bearer S {"a":1}`; got != want || out.Header.Get("Cookie") != "" {
+		t.Errorf("%s, want %s; header %v", got, want, out.Header)
+	}
+}
+
+// signer proves an identity by a header that shows what it signed.
+type signer struct{ err error }
+
+func (s signer) Authorize(_ context.Context, out *identity.Outgoing) error {
+	out.Header.Set("X-Signed", out.Method+" "+out.Scheme+"://"+out.Host+out.Path+"?"+out.Query+" "+string(out.Body))
+	return s.err
+}
+
+func (signer) Close() error { return nil }
+
+// TestProof checks what a source of identity gets to sign, for both kinds of
+// calls, and what becomes of its failure.
+func TestProof(t *testing.T) {
+	to := build(t, llm.Chat, `{"provider":"openai","name":"m","options":{"upstream_url":"https://host/p"}}`, "")
+	to.proof = signer{}
+	r := plugintest.Request(t, "POST", "/?q=1", `{"old":1}`)
+	r.SetBody([]byte(`{"new":1}`))
+	var call Call
+	for _, step := range []func(*plugin.Request, *Call) error{to.Begin, to.Locate, to.Aim} {
+		if err := step(r, &call); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const want = `POST https://host/p?q=1 {"new":1}`
+	if got := r.Header.Get("X-Signed"); got != want {
+		t.Errorf("signed %s, want %s", got, want)
+	}
+	out, err := to.Request(t.Context(), &call, []byte("{}"))
+	if err != nil || out.Header.Get("X-Signed") != "POST https://host/p? {}" {
+		t.Errorf("signed %s, error %v", out.Header.Get("X-Signed"), err)
+	}
+	to.proof = signer{err: http.ErrNotSupported}
+	if _, ok := errors.AsType[*ProofError](to.Aim(r, &call)); !ok {
+		t.Error("a failed proof is no ProofError")
+	}
+	if _, err := to.Request(t.Context(), &call, nil); !errors.Is(err, http.ErrNotSupported) {
+		t.Errorf("error %v", err)
+	}
+}
