@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/gibbon-gateway/gibbon/dataplane/llm"
 )
@@ -21,6 +22,14 @@ func (o *OpenAI) Chat(r *llm.Request) (*llm.ChatCall, error) {
 			known = list(value, '{', func(tool []byte) { c.Tools = append(c.Tools, readTool(tool)) })
 		case "tool_choice":
 			c.ToolChoice, known = readToolChoice(value), true
+		case "parallel_tool_calls":
+			known = truth(&c.ParallelCalls, value)
+		case "reasoning_effort":
+			known = word(&c.Reasoning.Effort, value)
+		case "response_format":
+			known = readOutput(&c.Output, value)
+		case "user":
+			known = word(&c.User, value)
 		default:
 			known = readOption(&c.Options, name, value)
 		}
@@ -94,6 +103,13 @@ func readMessage(message []byte) (m llm.Message) {
 			known = list(value, '{', func(call []byte) { m.Calls = append(m.Calls, readCall(call)) })
 		case "tool_call_id":
 			known = word(&m.CallID, value)
+		case "reasoning_content":
+			// No member of OpenAI's: what the servers that speak its format call the
+			// thoughts of their models.
+			var thought string
+			if known = word(&thought, value); known {
+				m.Parts = append([]llm.Part{{Kind: llm.PartReasoning, Text: thought}}, m.Parts...)
+			}
 		}
 		if !known {
 			m.Extra = append(m.Extra, llm.Member{Name: name, Value: value})
@@ -103,30 +119,39 @@ func readMessage(message []byte) (m llm.Message) {
 	return m
 }
 
+// readPart reads a part of a message. What its shape adds to the fields is kept
+// in JSON; the fields are filled all the same, for formats that know no better.
 func readPart(part []byte) llm.Part {
 	var p llm.Part
-	var kind, data string
+	var kind string
 	whole := true // the fields hold all of it
 	llm.Members(part, func(name string, value []byte) bool {
-		switch {
-		case name == "type":
+		first := p.Kind == llm.PartOther
+		switch name {
+		case "type":
 			whole = text(&kind, value) && whole
-		case name == "text" || name == "refusal":
-			whole = p.Kind == 0 && text(&p.Text, value) && whole
-			p.Kind = map[string]llm.PartKind{"text": llm.PartText, "refusal": llm.PartRefusal}[name]
-		case name == "image_url":
-			whole = p.Kind == 0 && pair(value, "url", &p.URL, "detail", &p.Detail) && p.URL != "" && whole
+		case "text":
+			whole = first && text(&p.Text, value) && whole
+			p.Kind = llm.PartText
+		case "refusal":
+			whole = first && text(&p.Text, value) && whole
+			p.Kind = llm.PartRefusal
+		case "image_url":
+			whole = first && readImage(&p, value) && whole
 			p.Kind = llm.PartImage
-		case name == "input_audio":
-			whole = p.Kind == 0 && pair(value, "data", &data, "format", &p.Format) && data != "" && p.Format != "" && whole
-			p.Kind, p.Data = llm.PartAudio, []byte(data)
+		case "input_audio":
+			whole = first && readAudio(&p, value) && whole
+			p.Kind = llm.PartAudio
+		case "file":
+			whole = first && readFile(&p, value) && whole
+			p.Kind = llm.PartFile
 		default:
 			whole = false
 		}
 		return true
 	})
 	if kind != partTypes[p.Kind] || p.Kind == llm.PartOther {
-		p.Kind, whole = llm.PartOther, false
+		p, whole = llm.Part{}, false
 	}
 	if !whole {
 		p.JSON = part
@@ -136,8 +161,110 @@ func readPart(part []byte) llm.Part {
 
 var partTypes = map[llm.PartKind]string{
 	llm.PartText: "text", llm.PartImage: "image_url", llm.PartAudio: "input_audio", llm.PartRefusal: "refusal",
+	llm.PartFile: "file",
 }
 
+// readImage reads where an image is, or the image itself. Some clients write the
+// address without the object around it.
+func readImage(p *llm.Part, value []byte) bool {
+	if value[0] == '"' {
+		readData(p, value)
+		return false
+	}
+	whole := value[0] == '{'
+	llm.Members(value, func(name string, value []byte) bool {
+		switch name {
+		case "url":
+			whole = readData(p, value) && whole
+		case "detail":
+			whole = word(&p.Detail, value) && whole
+		default:
+			whole = false
+		}
+		return true
+	})
+	return whole && (p.URL != "" || len(p.Data) > 0)
+}
+
+// readData reads an address. The data of one that holds the thing itself is kept
+// apart, where it stands.
+func readData(p *llm.Part, quoted []byte) bool {
+	if quoted[0] != '"' {
+		return false
+	}
+	data := openAIContents(quoted)
+	const scheme, base64 = "data:", ";base64,"
+	if !bytes.HasPrefix(data, []byte(scheme)) {
+		p.URL = llm.Unquote(quoted)
+		return true
+	}
+	// What stands before the comma is short.
+	at := bytes.IndexByte(data[:min(len(data), 256)], ',')
+	if at < len(base64)-1 || !bytes.HasSuffix(data[:at+1], []byte(base64)) || at+1 == len(data) {
+		p.URL = llm.Unquote(quoted)
+		return true
+	}
+	kind, _, more := strings.Cut(string(data[len(scheme):at+1-len(base64)]), ";")
+	p.MediaType, p.Data = kind, data[at+1:]
+	return kind != "" && !more
+}
+
+// openAIContents is what stands in a string: the bytes of the body themselves where
+// they hold no escapes, as those of large things do.
+func openAIContents(quoted []byte) []byte {
+	raw := quoted[1 : len(quoted)-1]
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return raw[:len(raw):len(raw)]
+	}
+	return llm.AppendUnquoted(make([]byte, 0, len(raw)), raw)
+}
+
+func readAudio(p *llm.Part, value []byte) bool {
+	whole := value[0] == '{'
+	llm.Members(value, func(name string, value []byte) bool {
+		switch {
+		case name == "data" && value[0] == '"':
+			p.Data = openAIContents(value)
+		case name == "format":
+			whole = word(&p.Format, value) && whole
+		default:
+			whole = false
+		}
+		return true
+	})
+	if p.Format != "" {
+		p.MediaType = "audio/" + p.Format
+	}
+	return whole && len(p.Data) > 0 && p.Format != ""
+}
+
+func readFile(p *llm.Part, value []byte) bool {
+	whole := value[0] == '{'
+	llm.Members(value, func(name string, value []byte) bool {
+		switch name {
+		case "file_id":
+			whole = word(&p.FileID, value) && whole
+		case "filename":
+			whole = word(&p.Name, value) && whole
+		case "file_data":
+			whole = readData(p, value) && whole
+		default:
+			whole = false
+		}
+		return true
+	})
+	if p.URL != "" {
+		// Not an address but the bare data, of a kind that at most the name tells.
+		p.Data, p.URL, whole = []byte(p.URL), "", false
+		if strings.HasSuffix(strings.ToLower(p.Name), ".pdf") {
+			p.MediaType = "application/pdf"
+		}
+	}
+	return whole && (p.FileID != "" || len(p.Data) > 0 || p.Name != "")
+}
+
+// readCall reads a call. One of a function has its name in any case; JSON is what
+// came where the fields do not hold all of it.
 func readCall(call []byte) llm.ToolCall {
 	var c llm.ToolCall
 	var kind string
@@ -161,6 +288,8 @@ func readCall(call []byte) llm.ToolCall {
 				}
 				return true
 			})
+		case "extra_content":
+			whole = readSignature(&c.Signature, value) && whole
 		default:
 			whole = false
 		}
@@ -170,6 +299,72 @@ func readCall(call []byte) llm.ToolCall {
 		c.JSON = call
 	}
 	return c
+}
+
+// readSignature reads what vouches for a call, in the place where clients of
+// Gemini keep it.
+func readSignature(into *string, value []byte) bool {
+	whole := value[0] == '{'
+	llm.Members(value, func(name string, value []byte) bool {
+		if name != "google" || value[0] != '{' {
+			whole = false
+			return true
+		}
+		llm.Members(value, func(name string, value []byte) bool {
+			whole = name == "thought_signature" && word(into, value) && whole
+			return true
+		})
+		return true
+	})
+	return whole && *into != ""
+}
+
+// readOutput reads the form that an answer must have. A form that the fields do
+// not hold whole is kept as it came too.
+func readOutput(o *llm.Output, value []byte) bool {
+	whole, kind := value[0] == '{', ""
+	if !whole {
+		return false
+	}
+	described := false
+	llm.Members(value, func(name string, value []byte) bool {
+		switch {
+		case name == "type":
+			whole = text(&kind, value) && whole
+		case name == "json_schema" && value[0] == '{':
+			described = true
+			llm.Members(value, func(name string, value []byte) bool {
+				switch name {
+				case "name":
+					whole = word(&o.Name, value) && whole
+				case "schema":
+					o.Schema = value
+				case "strict":
+					whole = truth(&o.Strict, value) && whole
+				default:
+					whole = false
+				}
+				return true
+			})
+		default:
+			whole = false
+		}
+		return true
+	})
+	switch kind {
+	case "text", "json_object":
+		whole = whole && !described
+	case "json_schema":
+		whole = whole && described && o.Name != ""
+	default:
+		*o = llm.Output{}
+		return false
+	}
+	o.Kind = kind
+	if !whole {
+		o.JSON = value
+	}
+	return true
 }
 
 func readTool(tool []byte) llm.Tool {
@@ -313,200 +508,6 @@ func list(value []byte, kind byte, f func(element []byte)) bool {
 		return true
 	})
 	return true
-}
-
-// AppendChat appends a chat in OpenAI's format.
-func AppendChat(dst []byte, c *llm.ChatCall) []byte {
-	w := writer{out: append(dst, '{')}
-	w.text("model", c.Model, c.Model != "")
-	if len(c.Messages) > 0 {
-		w.name("messages")
-		w.list(len(c.Messages), func(i int) { w.message(&c.Messages[i]) })
-	}
-	if len(c.Tools) > 0 {
-		w.name("tools")
-		w.list(len(c.Tools), func(i int) { w.tool(&c.Tools[i]) })
-	}
-	switch choice := &c.ToolChoice; {
-	case choice.JSON != nil:
-		w.raw("tool_choice", choice.JSON)
-	case choice.Mode == "function":
-		w.name("tool_choice")
-		w.out = append(w.out, `{"type":"function","function":{"name":`...)
-		w.out = append(llm.AppendQuoted(w.out, choice.Name), "}}"...)
-	case choice.Mode != "":
-		w.text("tool_choice", choice.Mode, true)
-	}
-	w.options(&c.Options)
-	return append(w.extra(c.Extra), '}')
-}
-
-// AppendCompletion appends a completion in OpenAI's format.
-func AppendCompletion(dst []byte, c *llm.CompletionCall) []byte {
-	w := writer{out: append(dst, '{')}
-	w.text("model", c.Model, c.Model != "")
-	w.texts("prompt", c.Prompts, c.List)
-	w.options(&c.Options)
-	return append(w.extra(c.Extra), '}')
-}
-
-// writer appends the members of objects.
-type writer struct{ out []byte }
-
-// name starts a member, with a comma when it is not the first.
-func (w *writer) name(name string) {
-	if last := w.out[len(w.out)-1]; last != '{' {
-		w.out = append(w.out, ',')
-	}
-	w.out = append(llm.AppendQuoted(w.out, name), ':')
-}
-
-func (w *writer) text(name, value string, when bool) {
-	if when {
-		w.name(name)
-		w.out = llm.AppendQuoted(w.out, value)
-	}
-}
-
-func (w *writer) raw(name string, value []byte) {
-	w.name(name)
-	w.out = append(w.out, value...)
-}
-
-func (w *writer) number(name, value string) {
-	if value != "" {
-		w.raw(name, []byte(value))
-	}
-}
-
-func (w *writer) truth(name string, value *bool) {
-	if value == nil {
-		return
-	}
-	w.name(name)
-	if *value {
-		w.out = append(w.out, "true"...)
-	} else {
-		w.out = append(w.out, "false"...)
-	}
-}
-
-func (w *writer) list(n int, element func(int)) {
-	w.out = append(w.out, '[')
-	for i := range n {
-		if i > 0 {
-			w.out = append(w.out, ',')
-		}
-		element(i)
-	}
-	w.out = append(w.out, ']')
-}
-
-func (w *writer) texts(name string, values []string, asList bool) {
-	switch {
-	case len(values) == 0:
-	case len(values) == 1 && !asList:
-		w.text(name, values[0], true)
-	default:
-		w.name(name)
-		w.list(len(values), func(i int) { w.out = llm.AppendQuoted(w.out, values[i]) })
-	}
-}
-
-func (w *writer) extra(members []llm.Member) []byte {
-	for _, m := range members {
-		w.raw(m.Name, m.Value)
-	}
-	return w.out
-}
-
-func (w *writer) options(o *llm.Options) {
-	w.number("max_tokens", o.MaxTokens)
-	w.number("max_completion_tokens", o.MaxCompletionTokens)
-	w.number("temperature", o.Temperature)
-	w.number("top_p", o.TopP)
-	w.number("top_k", o.TopK)
-	w.texts("stop", o.Stop, o.StopList)
-	w.truth("stream", o.Stream)
-}
-
-func (w *writer) message(m *llm.Message) {
-	w.out = append(w.out, '{')
-	w.text("role", string(m.Role), m.Role != "")
-	switch {
-	case m.Plain && len(m.Parts) == 1:
-		w.text("content", m.Parts[0].Text, true)
-	case len(m.Parts) > 0:
-		w.name("content")
-		w.list(len(m.Parts), func(i int) { w.part(&m.Parts[i]) })
-	}
-	if len(m.Calls) > 0 {
-		w.name("tool_calls")
-		w.list(len(m.Calls), func(i int) { w.call(&m.Calls[i]) })
-	}
-	w.text("tool_call_id", m.CallID, m.CallID != "")
-	w.out = append(w.extra(m.Extra), '}')
-}
-
-func (w *writer) part(p *llm.Part) {
-	if p.JSON != nil {
-		w.out = append(w.out, bytes.TrimSpace(p.JSON)...)
-		return
-	}
-	w.out = append(w.out, '{')
-	w.text("type", partTypes[p.Kind], true)
-	switch p.Kind {
-	case llm.PartText:
-		w.text("text", p.Text, true)
-	case llm.PartRefusal:
-		w.text("refusal", p.Text, true)
-	case llm.PartImage:
-		w.name("image_url")
-		w.out = append(w.out, '{')
-		w.text("url", p.URL, true)
-		w.text("detail", p.Detail, p.Detail != "")
-		w.out = append(w.out, '}')
-	case llm.PartAudio:
-		w.name("input_audio")
-		w.out = append(w.out, '{')
-		w.text("data", string(p.Data), true)
-		w.text("format", p.Format, true)
-		w.out = append(w.out, '}')
-	}
-	w.out = append(w.out, '}')
-}
-
-func (w *writer) call(c *llm.ToolCall) {
-	if c.JSON != nil {
-		w.out = append(w.out, c.JSON...)
-		return
-	}
-	w.out = append(w.out, '{')
-	w.text("id", c.ID, true)
-	w.text("type", "function", true)
-	w.name("function")
-	w.out = append(w.out, '{')
-	w.text("name", c.Name, true)
-	w.text("arguments", c.Arguments, true)
-	w.out = append(w.out, "}}"...)
-}
-
-func (w *writer) tool(t *llm.Tool) {
-	if t.JSON != nil {
-		w.out = append(w.out, t.JSON...)
-		return
-	}
-	w.out = append(w.out, '{')
-	w.text("type", "function", true)
-	w.name("function")
-	w.out = append(w.out, '{')
-	w.text("name", t.Name, true)
-	w.text("description", t.Description, t.Description != "")
-	if t.Parameters != nil {
-		w.raw("parameters", t.Parameters)
-	}
-	w.truth("strict", t.Strict)
-	w.out = append(w.out, "}}"...)
 }
 
 // Embedding reads a call that Read has read as one for vectors in neutral terms.

@@ -16,6 +16,10 @@ var chatCases = []string{
 	`{"messages":[1,{}],"tool_choice":{"type":"allowed_tools"},"stop":[],"temperature":[]}`,
 	`{"messages":[{"content":[{"type":"text","text":"a","x":1},{"type":"text"},{"text":"a"},{"type":"image_url","image_url":{}},{"type":"text","refusal":"a"}]},{"content":""},{"content":[]}],"tool_choice":"other"}`,
 	`{"messages":[{"tool_calls":[{"id":"","type":"function","function":{"name":"a","arguments":""}},{"id":"a","type":"function","function":[]}]}],"tools":[{"type":"function","function":{"name":"a","description":""}}]}`,
+	`{"reasoning_effort":"low","parallel_tool_calls":false,"user":"u","response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"object","a":1.0},"strict":true}},"messages":[{"role":"assistant","content":"x","reasoning_content":"y","tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"},"extra_content":{"google":{"thought_signature":"c2ln"}}},{"id":"b","index":0,"type":"function","function":{"name":"f","arguments":"{}"},"extra_content":{"google":{}}}]}]}`,
+	`{"reasoning_effort":null,"parallel_tool_calls":"no","user":"","response_format":{"type":"json_schema","json_schema":{"name":"n","description":"d"}},"messages":[{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA","detail":"high"}},{"type":"image_url","image_url":{"url":"data:image\/png;base64,AA\/A"}},{"type":"image_url","image_url":"http://a"},{"type":"image_url","image_url":{"url":"data:image/png;x=y;base64,AA"}},{"type":"image_url","image_url":{"url":"data:;base64,AA"}},{"type":"image_url","image_url":{"url":"data:image/png;base64,"}}]}]}`,
+	`{"response_format":{"type":"json_object"},"messages":[{"reasoning_content":"","content":[{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,AA"}},{"type":"file","file":{"filename":"a.PDF","file_data":"AA"}},{"type":"file","file":{}},{"type":"file","file":{"file_id":"f","x":1}},{"type":"input_audio","input_audio":{"data":"A\/A","format":"mp3"}},{"type":"input_audio","input_audio":{"data":"AA"}}]}]}`,
+	`{"response_format":{"type":"text"},"messages":[{"reasoning_content":"a","content":null}]}`, `{"response_format":{"type":"text","json_schema":{}}}`, `{"response_format":{"type":"other"}}`, `{"response_format":{"type":"json_schema"}}`, `{"response_format":null}`,
 }
 
 // back reads a body and writes it again.
@@ -92,8 +96,8 @@ func TestChatInNeutralTerms(t *testing.T) {
 			{Role: llm.RoleUser, Parts: []llm.Part{
 				{Kind: llm.PartText, Text: "Stock?"},
 				{Kind: llm.PartImage, URL: "data:x", Detail: "low"},
-				{Kind: llm.PartAudio, Data: []byte("AA"), Format: "wav"},
-				{JSON: []byte(`{"type":"file","file":{"file_id":"f"}}`)},
+				{Kind: llm.PartAudio, Data: []byte("AA"), MediaType: "audio/wav", Format: "wav"},
+				{Kind: llm.PartFile, FileID: "f"},
 			}, Extra: []llm.Member{{Name: "name", Value: []byte(`"n"`)}}},
 			{Role: llm.RoleAssistant, Calls: []llm.ToolCall{
 				{ID: "t1", Name: "stock", Arguments: `{"sku":12345678901234567890}`},

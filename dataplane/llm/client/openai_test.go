@@ -81,10 +81,10 @@ func TestStreamWriter(t *testing.T) {
 	got = w.Append(got, frame(`{"usage":{},"a":1}`, true, false))
 	got = w.Append(got, frame(`{"choices":[],"usage":{}}`, true, true))
 	got = w.Append(got, frame(`{"b":1}`, false, false))
-	got = w.AppendFailure(got, &llm.Failure{Message: "a \"b\""})
-	got = w.Append(got, &llm.Frame{Done: true})
-	want := "data: {\"a\":1}\n\ndata: {\"a\":1}\n\ndata: {\"b\":1}\n\n" +
-		`data: {"error":{"message":"a \"b\"","type":"server_error","param":null,"code":null}}` + "\n\ndata: [DONE]\n\n"
+	got = w.Append(got, &llm.Frame{Format: llm.OpenAI, Done: true})
+	got = w.AppendEnd(got)
+	got = w.AppendFailure(got, &llm.Failure{Message: "too late"})
+	want := "data: {\"a\":1}\n\ndata: {\"a\":1}\n\ndata: {\"b\":1}\n\ndata: [DONE]\n\n"
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
