@@ -13,8 +13,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -97,11 +99,7 @@ const (
 // TestGolden pins the bytes of answers: testdata/<name>.golden holds the
 // status, the content type and the body.
 func TestGolden(t *testing.T) {
-	base := start(t, Config{})
-	for _, tt := range []struct {
-		name, method, path, body string
-		headers                  []string
-	}{
+	golden(t, start(t, Config{}), []goldenCase{
 		{name: "root", method: "GET", path: "/"},
 		{name: "models", method: "GET", path: "/v1/models"},
 
@@ -153,20 +151,36 @@ func TestGolden(t *testing.T) {
 		{name: "error_input", path: "/v1/embeddings", body: `{"model":"m","input":""}`},
 		{name: "error_dimensions", path: "/v1/embeddings", body: `{"model":"m","input":"a","dimensions":3073}`},
 		{name: "error_encoding", path: "/v1/embeddings", body: `{"model":"m","input":"a","encoding_format":"hex"}`},
-		{name: "error_path", path: "/v1/chat", body: `{}`},
+		{name: "error_path", path: "/v1/nothing", body: `{}`},
 		{name: "error_method", method: "GET", path: chatPath},
 		{name: "error_header", path: chatPath, body: walk, headers: []string{HeaderStatus, "200"}},
 		{name: "error_header_text", path: chatPath, body: walk, headers: []string{HeaderLatency, "soon"}},
 		{name: "status_401", path: chatPath, body: walk, headers: []string{HeaderStatus, "401"}},
 		{name: "status_429", path: chatPath, body: walk, headers: []string{HeaderStatus, "429"}},
 		{name: "status_503", path: chatPath, body: `not read`, headers: []string{HeaderStatus, "503"}},
-	} {
+	})
+}
+
+// goldenCase is a request whose answer is kept in testdata. Bytes that are no text
+// are kept quoted.
+type goldenCase struct {
+	name, method, path, body string
+	headers                  []string
+}
+
+func golden(t *testing.T, base string, cases []goldenCase) {
+	t.Helper()
+	for _, tt := range cases {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.method == "" {
 				tt.method = http.MethodPost
 			}
 			resp, body := do(t, tt.method, base+tt.path, tt.body, tt.headers...)
-			got := fmt.Sprintf("%d\n%s\n\n%s", resp.StatusCode, resp.Header.Get("Content-Type"), body)
+			shown := body
+			if !utf8.ValidString(body) {
+				shown = strconv.Quote(body)
+			}
+			got := fmt.Sprintf("%d\n%s\n\n%s", resp.StatusCode, resp.Header.Get("Content-Type"), shown)
 			again, body2 := do(t, tt.method, base+tt.path, tt.body, tt.headers...)
 			if body2 != body || again.Header.Get("X-Request-Id") != resp.Header.Get("X-Request-Id") {
 				t.Errorf("the same request was answered differently:\n%s\n%s", body, body2)

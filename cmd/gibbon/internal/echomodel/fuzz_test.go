@@ -23,7 +23,7 @@ func FuzzAnswers(f *testing.F) {
 		`{"model":"m","input":[1,2],"dimensions":3}`, `{"model":"m","input":["a"],"encoding_format":"base64","dimensions":1}`,
 		`null`, `{"messages":[null]}`, "\xff", `{"tool_choice":{"type":"allowed_tools"}}`,
 	} {
-		for path := range uint8(3) {
+		for path := range uint8(3 + len(nativePaths)) {
 			f.Add(path, []byte(body))
 		}
 	}
@@ -37,6 +37,10 @@ func FuzzAnswers(f *testing.F) {
 		}
 	})
 	paths := []string{chatPath, "/v1/completions", "/v1/embeddings"}
+	openAI := len(paths)
+	for _, n := range nativePaths {
+		paths = append(paths, n)
+	}
 	f.Fuzz(func(t *testing.T, path uint8, body []byte) {
 		req := httptest.NewRequest(http.MethodPost, paths[int(path)%len(paths)], bytes.NewReader(body))
 		w := httptest.NewRecorder()
@@ -44,6 +48,15 @@ func FuzzAnswers(f *testing.F) {
 		answer, err := io.ReadAll(w.Result().Body)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if w.Code == http.StatusInternalServerError {
+			t.Fatalf("%s: %q is answered %d: %q", paths[int(path)%len(paths)], body, w.Code, answer)
+		}
+		if int(path)%len(paths) >= openAI {
+			if w.Code != http.StatusOK && !json.Valid(answer) {
+				t.Fatalf("status %d with %q", w.Code, answer)
+			}
+			return
 		}
 		if !utf8.Valid(answer) {
 			t.Fatalf("answer is not UTF-8: %q", answer)

@@ -44,24 +44,26 @@ type generated struct {
 	text   string
 	tokens int
 	finish string
+	stop   string // the stop text that was met, when finish is stop
 }
 
 // generate cuts the full text where a model with these settings would have
 // stopped: before the first stop text, or after limit tokens.
 func generate(full string, stops []string, limit int) generated {
+	g := generated{finish: finishStop}
 	for _, stop := range stops {
 		if at := strings.Index(full, stop); at >= 0 {
-			full = full[:at]
+			full, g.stop = full[:at], stop
 		}
 	}
-	g := generated{text: full, finish: finishStop}
+	g.text = full
 	if limit == noLimit {
 		g.tokens = countTokens(full)
 		return g
 	}
 	var cut bool
 	if g.text, g.tokens, cut = firstTokens(full, limit); cut {
-		g.finish = finishLength
+		g.finish, g.stop = finishLength, ""
 	}
 	return g
 }

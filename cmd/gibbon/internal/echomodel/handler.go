@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +23,7 @@ const created = 1767225600
 // modelID is the one entry of the model list. Requests may name any model.
 const modelID = "echo"
 
-const greeting = `This is Gibbon's echo model, an OpenAI-compatible server that repeats what it is told.
+const greeting = `This is Gibbon's echo model, a server that repeats what it is told, in the formats of many vendors.
 
   POST /v1/chat/completions   GET /v1/models
   POST /v1/completions        GET /_echo/requests   what arrived here lately
@@ -35,6 +36,7 @@ type call struct {
 	body      []byte
 	behaviour behaviour
 	history   *history
+	args      []string // what the pattern of the path matched, unescaped
 }
 
 // digest is a short name for the request, the same whenever it comes again.
@@ -88,8 +90,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("X-Request-Id", "req_"+c.digest())
 
+	at, known := find(r)
+	c.args = at.args
 	// Faults are a model's, so only its own paths have them.
-	if strings.HasPrefix(r.URL.Path, "/v1/") {
+	if known && at.model || strings.HasPrefix(r.URL.Path, "/v1/") {
 		b, err := s.defaults.override(r.Header)
 		if err != nil && refused == nil {
 			refused = invalid("", "%v", err)
@@ -110,19 +114,58 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if refused != nil {
-		return writeJSON(fw, refused.status, errorBody{refused})
+		return at.refuse(fw, refused)
 	}
-	err := route(w, r)(fw, c)
+	err := at.endpoint(w, r)(fw, c)
 	if refused, ok := errors.AsType[*apiError](err); ok {
-		return writeJSON(fw, refused.status, errorBody{refused})
+		return at.refuse(fw, refused)
 	}
 	return err
 }
 
-// route finds the endpoint for r, or one that refuses.
-func route(w http.ResponseWriter, r *http.Request) endpoint {
-	methods, ok := endpoints[r.URL.Path]
-	if !ok {
+// place is what stands at a path.
+type place struct {
+	methods map[string]endpoint
+	model   bool // one of the model's own paths
+	args    []string
+	fail    failure
+}
+
+// find gives what stands at the path of a request; known is false when nothing
+// does.
+func find(r *http.Request) (at place, known bool) {
+	if methods, ok := endpoints[r.URL.Path]; ok {
+		return place{methods: methods, model: strings.HasPrefix(r.URL.Path, "/v1/")}, true
+	}
+	path := r.URL.EscapedPath()
+	for i := range natives {
+		n := &natives[i]
+		found := n.path.FindStringSubmatch(path)
+		if found == nil {
+			continue
+		}
+		for j, arg := range found {
+			if plain, err := url.PathUnescape(arg); err == nil {
+				found[j] = plain
+			}
+		}
+		return place{methods: n.methods, model: true, args: found, fail: n.fail}, true
+	}
+	return place{}, false
+}
+
+// refuse writes an error in the form of the vendor whose path it is.
+func (p *place) refuse(w *faultWriter, e *apiError) error {
+	if p.fail == nil {
+		return writeJSON(w, e.status, errorBody{e})
+	}
+	return p.fail(w, e)
+}
+
+// endpoint is the one for r, or one that refuses.
+func (p *place) endpoint(w http.ResponseWriter, r *http.Request) endpoint {
+	methods := p.methods
+	if methods == nil {
 		return refuse(invalid("", "there is no %s %s here", r.Method, r.URL.Path).
 			withStatus(http.StatusNotFound, "unknown_url"))
 	}
@@ -256,15 +299,19 @@ func clearRequests(w *faultWriter, c *call) error {
 	return nil
 }
 
-// stream writes server-sent events as OpenAI does: one data line and an empty
-// line each, flushed one by one.
+// stream writes the pieces of an answer, flushed one by one. Sent with send they
+// are server-sent events as OpenAI writes them: one data line and an empty line.
 type stream struct {
 	w    *faultWriter
 	call *call
 }
 
 func newStream(w *faultWriter, c *call) *stream {
-	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	return newStreamOf(w, c, "text/event-stream; charset=utf-8")
+}
+
+func newStreamOf(w *faultWriter, c *call, contentType string) *stream {
+	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-cache")
 	w.WriteHeader(http.StatusOK)
 	return &stream{w: w, call: c}
@@ -282,11 +329,23 @@ func (s *stream) send(v any) error {
 // end writes the end mark.
 func (s *stream) end() error { return s.sendLine([]byte("[DONE]")) }
 
-func (s *stream) sendLine(data []byte) error {
+// sendEvent writes one event with a name, as Anthropic and others do.
+func (s *stream) sendEvent(name string, v any) error {
+	data, err := marshal(v)
+	if err != nil {
+		return err
+	}
+	return s.write(fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, data))
+}
+
+func (s *stream) sendLine(data []byte) error { return s.write(fmt.Appendf(nil, "data: %s\n\n", data)) }
+
+// write sends bytes at once, unless the client has left.
+func (s *stream) write(data []byte) error {
 	if err := s.call.Context().Err(); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(s.w, "data: %s\n\n", data); err != nil {
+	if _, err := s.w.Write(data); err != nil {
 		return err
 	}
 	return s.w.flush()

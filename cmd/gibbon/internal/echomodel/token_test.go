@@ -48,13 +48,13 @@ func TestGenerate(t *testing.T) {
 		limit int
 		want  generated
 	}{
-		{"all", nil, noLimit, generated{"a b c d", 4, finishStop}},
-		{"just enough", nil, 4, generated{"a b c d", 4, finishStop}},
-		{"too long", nil, 3, generated{"a b c", 3, finishLength}},
-		{"none", nil, 0, generated{"", 0, finishLength}},
-		{"earliest stop", []string{" d", " c"}, noLimit, generated{"a b", 2, finishStop}},
-		{"stop before limit", []string{" c"}, 2, generated{"a b", 2, finishStop}},
-		{"limit before stop", []string{" d"}, 2, generated{"a b", 2, finishLength}},
+		{"all", nil, noLimit, generated{text: "a b c d", tokens: 4, finish: finishStop}},
+		{"just enough", nil, 4, generated{text: "a b c d", tokens: 4, finish: finishStop}},
+		{"too long", nil, 3, generated{text: "a b c", tokens: 3, finish: finishLength}},
+		{"none", nil, 0, generated{text: "", tokens: 0, finish: finishLength}},
+		{"earliest stop", []string{" d", " c"}, noLimit, generated{text: "a b", tokens: 2, finish: finishStop, stop: " c"}},
+		{"stop before limit", []string{" c"}, 2, generated{text: "a b", tokens: 2, finish: finishStop, stop: " c"}},
+		{"limit before stop", []string{" d"}, 2, generated{text: "a b", tokens: 2, finish: finishLength}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := generate("a b c d", tt.stops, tt.limit); got != tt.want {
