@@ -9,13 +9,16 @@ import (
 // ErrEventTooLarge says that one event of a stream is larger than allowed.
 var ErrEventTooLarge = errors.New("event of the stream is too large")
 
-// ServerEvent is one event of a text/event-stream. Its slices are valid until
-// the reader that gave it is used again.
+// ServerEvent is one event of a text/event-stream or of an AWS event stream. Its
+// slices are valid until the reader that gave it is used again.
 type ServerEvent struct {
 	// Name is the event's type, empty when the stream names none.
 	Name []byte
-	// Data is what the data lines hold, joined by line feeds.
+	// Data is what the data lines hold, joined by line feeds, or a frame's payload.
 	Data []byte
+	// Failed says that the framing itself marks the event as a failure, as an AWS
+	// event stream does with exceptions.
+	Failed bool
 }
 
 // EventReader cuts a text/event-stream into events, whatever the pieces it
