@@ -47,6 +47,9 @@ type Usage struct {
 	// Fresh is input that was neither read from nor written to the provider's
 	// cache; CacheRead and CacheWrite are what was.
 	Fresh, CacheRead, CacheWrite Tokens
+	// CacheWriteLong is the part of CacheWrite that is to be kept for an hour and
+	// not for minutes, which costs more; it is in no sum.
+	CacheWriteLong Tokens
 	// AudioIn and ImageIn are input that is no text.
 	AudioIn, ImageIn Tokens
 	// Answer is output without the parts below.

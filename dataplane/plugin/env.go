@@ -5,6 +5,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+
+	"github.com/gibbon-gateway/gibbon/dataplane/llm/price"
 )
 
 // Env is what an instance of a plugin gets from the node that runs it.
@@ -24,7 +26,29 @@ type Env struct {
 	Keeper Keeper
 	// Limits are the node's bounds on what is held in memory and read at a time.
 	Limits Limits
+	// Models is what the node settles for all plugins that call models.
+	Models Models
 }
+
+// Models is what a node settles for the plugins that call models. The zero value
+// has the current layout and no prices.
+type Models struct {
+	// Layout says how the log object shows calls to models.
+	Layout LogLayout
+	// Prices has the prices of models whose configuration names none. May be nil.
+	Prices *price.Book
+}
+
+// LogLayout is a way to show calls to models in the log object.
+type LogLayout uint8
+
+const (
+	// LayoutCurrent has the call of ai-proxy as ai.proxy, with all keys that are
+	// known.
+	LayoutCurrent LogLayout = iota
+	// Layout38 is that of Kong 3.8: ai["ai-proxy"], and its keys only.
+	Layout38
+)
 
 // Limits bound what a request may hold in memory, and what is read of strangers'
 // data at a time. Sizes are in bytes; a zero bound is the default.

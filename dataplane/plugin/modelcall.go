@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/gibbon-gateway/gibbon/dataplane/llm"
+	"github.com/gibbon-gateway/gibbon/dataplane/llm/price"
 )
 
 // ModelCall is one call to a model that a request led to, for logs, metrics and
@@ -36,10 +37,28 @@ type ModelCall struct {
 	// was there, FirstToken until its first piece; 0: not known.
 	Start               time.Time
 	Latency, FirstToken time.Duration
-	// Cost is in the currency of the prices; Priced says that there were any.
+	// Prices are those that the configuration names; nil: it names none, and the
+	// node's list is asked.
+	Prices *price.Prices
+	// Cost is in the currency of the prices; Priced says that there were any. Both
+	// are filled in when the call is reported.
 	Cost   float64
 	Priced bool
 	// Input and Output are the bodies, with log_payloads; else nil. They hold no
-	// credentials.
+	// credentials, and stay as they are until the request is over.
 	Input, Output []byte
 }
+
+// Mode is how the answer came, in Kong's words: oneshot, stream or realtime.
+func (c *ModelCall) Mode() string {
+	switch {
+	case c.Route == llm.Realtime:
+		return "realtime"
+	case c.Streams:
+		return "stream"
+	}
+	return "oneshot"
+}
+
+// Counted says that the numbers of its tokens are there, reported or guessed.
+func (c *ModelCall) Counted() bool { return c.Answered && c.Usage.Source() != llm.Unknown }

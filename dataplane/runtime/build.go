@@ -37,8 +37,9 @@ type Options struct {
 	Router router.Options
 	// HTTP is for calls that plugins make on their own account.
 	HTTP http.RoundTripper
-	// Limits are those of the plugins' Env.
+	// Limits and Models are those of the plugins' Env.
 	Limits plugin.Limits
+	Models plugin.Models
 	// Upstream is about the connections to upstreams.
 	Upstream UpstreamOptions
 }
@@ -180,6 +181,7 @@ func (b *builder) instance(entry plugin.Plugin, p *entitypb.Plugin) (instance *I
 		HTTP:      b.HTTP,
 		Keeper:    b.rt.holder,
 		Limits:    b.Limits,
+		Models:    b.Models,
 	})
 	if err != nil {
 		return nil, err

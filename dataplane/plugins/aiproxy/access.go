@@ -7,6 +7,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,8 +31,7 @@ type call struct {
 	answered      bool      // the answer is one of the model's, with status 200
 	done          time.Time // when the last of the answer was there
 	firstToken    time.Time
-	latencyKnown  bool
-	requestLogged []byte // JSON texts of the bodies, with log_payloads
+	requestLogged []byte // the bodies, with log_payloads
 	answerLogged  []byte
 
 	stream stream
@@ -206,7 +206,8 @@ func (h *Handler) convert(r *plugin.Request, c *call) error {
 		logged = body
 	}
 	if h.logPayload && logged != nil {
-		c.requestLogged = h.loggable(h.target.Shown(&c.call, &c.Request, logged))
+		shown := h.target.Shown(&c.call, &c.Request, logged)
+		c.requestLogged = slices.Clone(shown[:min(len(shown), loggedPayload)])
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gibbon-gateway/gibbon/dataplane/llm"
 	"github.com/gibbon-gateway/gibbon/dataplane/llm/client"
+	"github.com/gibbon-gateway/gibbon/dataplane/llm/price"
 	"github.com/gibbon-gateway/gibbon/dataplane/llm/provider"
 	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
 	"github.com/gibbon-gateway/gibbon/dataplane/plugins/internal/target"
@@ -45,7 +46,7 @@ type Handler struct {
 	refusal *plugin.Reject
 
 	providerName string
-	prices       prices
+	prices       *price.Prices
 
 	streaming  string // allow, deny or always
 	bodyLimit  int64
@@ -62,7 +63,7 @@ func New(cfg *pluginpb.AiProxy, env plugin.Env) (*Handler, error) {
 		env:          env,
 		route:        llm.Route(cfg.GetRouteType()),
 		providerName: model.GetProvider(),
-		prices:       newPrices(model.GetOptions()),
+		prices:       price.Configured(model.GetOptions()),
 		streaming:    "allow",
 		bodyLimit:    1 << 20,
 		nameHeader:   true,

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,7 +31,7 @@ func (h *Handler) Header(r *plugin.Request) error {
 		h.openStream(r, c)
 		return nil
 	}
-	c.done, c.latencyKnown = time.Now(), true
+	c.done = time.Now()
 	body, held := r.Response.Body()
 	if !held {
 		return nil
@@ -44,7 +45,7 @@ func (h *Handler) answer(r *plugin.Request, c *call, body []byte) error {
 	packed := isGzip(response.Header)
 	if response.Status != http.StatusOK {
 		if h.logPayload {
-			c.answerLogged = h.loggable(body)
+			c.answerLogged = slices.Clone(body[:min(len(body), loggedPayload)])
 		}
 		return h.recode(r, c, body, packed)
 	}
@@ -81,7 +82,7 @@ func (h *Handler) answer(r *plugin.Request, c *call, body []byte) error {
 	}
 	c.Request = llm.Request{}
 	if h.logPayload {
-		c.answerLogged = h.loggable(answer.Body)
+		c.answerLogged = slices.Clone(answer.Body[:min(len(answer.Body), loggedPayload)])
 	}
 	if len(answer.Body) == len(plain) && (len(plain) == 0 || &answer.Body[0] == &plain[0]) {
 		return h.recode(r, c, body, packed)

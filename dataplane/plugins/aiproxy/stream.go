@@ -118,7 +118,7 @@ func (h *Handler) Body(r *plugin.Request, chunk []byte, last bool) ([]byte, erro
 		err = c.finish()
 	}
 	if last {
-		c.done, c.latencyKnown = time.Now(), true
+		c.done = time.Now()
 	}
 	if err == nil {
 		if s.unpacker == nil && s.mode == watching {
@@ -154,7 +154,7 @@ func (h *Handler) Cut(r *plugin.Request, _ error) []byte {
 	}
 	s := &c.stream
 	s.out = s.out[:0]
-	c.done, c.latencyKnown = time.Now(), true
+	c.done = time.Now()
 	s.broken = s.lastWords(errTruncatedStream)
 	return s.out
 }
