@@ -19,4 +19,7 @@ var All = []Provider{
 	deepseek,
 	vllm,
 	xai,
+	llama2,
+	mistral,
+	newOllama("ollama", "", ""),
 }

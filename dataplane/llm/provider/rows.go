@@ -2,7 +2,6 @@ package provider
 
 import (
 	"errors"
-	"fmt"
 
 	pluginpb "github.com/gibbon-gateway/gibbon/gen/gibbon/plugin/v1"
 
@@ -96,25 +95,4 @@ func databricksHost(options *pluginpb.AiModelOptions) (string, error) {
 		}
 	}
 	return id + ".cloud.databricks.com", nil
-}
-
-// formats is a vendor whose servers speak one of several formats, of which the
-// configuration names one.
-type formats struct {
-	// Provider answers for the vendor where the format does not matter.
-	Provider
-	// option names the option that holds the choice.
-	option string
-	choice func(*pluginpb.AiModelOptions) string
-	of     map[string]Provider
-}
-
-var _ Variant = (*formats)(nil)
-
-// Of gives the provider that speaks the configured format.
-func (f *formats) Of(options *pluginpb.AiModelOptions) (Provider, error) {
-	if p, ok := f.of[f.choice(options)]; ok {
-		return p, nil
-	}
-	return nil, fmt.Errorf("must set 'model.options.%s' for %s provider", f.option, f.Name())
 }

@@ -9,8 +9,6 @@ import (
 	"github.com/gibbon-gateway/gibbon/dataplane/llm/client"
 )
 
-func pointer[T any](v T) *T { return &v }
-
 // TestRowEndpoints shows where the vendors that speak OpenAI's format are asked.
 func TestRowEndpoints(t *testing.T) {
 	mainland := &pluginpb.AiModelOptions{Dashscope: &pluginpb.AiDashscope{International: new(false)}}
