@@ -29,6 +29,7 @@ type OpenAI struct {
 	Limits llm.Limits
 
 	route llm.Route
+	param string
 	names *llm.Names
 }
 
@@ -45,7 +46,14 @@ func NewOpenAI(route llm.Route, param string) *OpenAI {
 	if param != "" {
 		names = append(names[:len(names):len(names)], param)
 	}
-	return &OpenAI{route: route, names: llm.NewNames(names...)}
+	return &OpenAI{route: route, param: param, names: llm.NewNames(names...)}
+}
+
+// Equal says that another format reads calls just as this one does, so that what
+// one has read serves the other.
+func (o *OpenAI) Equal(other Format) bool {
+	p, ok := other.(*OpenAI)
+	return ok && o.Limits == p.Limits && o.route == p.route && o.param == p.param
 }
 
 // Read reads a call. Its error is an *Error.

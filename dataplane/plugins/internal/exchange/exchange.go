@@ -26,11 +26,37 @@ type Exchange struct {
 	Owner any
 }
 
-// Of gives the exchange of a request; nil when no plugin has begun one.
-func Of(r *plugin.Request) *Exchange {
-	e, _ := r.Exchange.(*Exchange)
-	return e
+// slot is what stands in plugin.Request's Exchange.
+type slot struct {
+	exchange *Exchange
+	views    []*view
 }
 
-// Begin makes e the exchange of the request.
-func Begin(r *plugin.Request, e *Exchange) { r.Exchange = e }
+func slotOf(r *plugin.Request) *slot {
+	s, _ := r.Exchange.(*slot)
+	return s
+}
+
+func makeSlot(r *plugin.Request) *slot {
+	s := slotOf(r)
+	if s == nil {
+		s = &slot{}
+		r.Exchange = s
+	}
+	return s
+}
+
+// Of gives the exchange of a request; nil when no plugin has begun one.
+func Of(r *plugin.Request) *Exchange {
+	if s := slotOf(r); s != nil {
+		return s.exchange
+	}
+	return nil
+}
+
+// Begin makes e the exchange of the request. What was read of the body for
+// Inspect is let go of: from now on the call is e's.
+func Begin(r *plugin.Request, e *Exchange) {
+	s := makeSlot(r)
+	s.exchange, s.views = e, nil
+}
