@@ -4,6 +4,7 @@ import "github.com/gibbon-gateway/gibbon/dataplane/llm"
 
 // All lists every provider this binary can talk to.
 var All = []Provider{
+	&Anthropic{},
 	&Gemini{},
 	&OpenAI{
 		name: "openai", host: "api.openai.com",
