@@ -48,6 +48,30 @@ func nativeStart(request *llm.Request) *nativeBody {
 	return &nativeBody{out: append(make([]byte, 0, len(request.Body)+512), '{')}
 }
 
+// nativeSame is the body of a call that came in the vendor's own format: every
+// byte of it passes, but for the model, the stream and the credentials.
+func nativeSame(call *Call, request *llm.Request) ([]byte, error) {
+	if request.Body == nil {
+		return nil, ErrNotJSON
+	}
+	fields := &request.Fields
+	var edits llm.Edits
+	named := fields.Has(llm.FieldModel) || request.Format == llm.Cohere // others name it in the path
+	if call.Model != "" && call.Model != request.Model && named {
+		edits.Set(llm.FieldModel, llm.Quote(call.Model))
+	}
+	if call.Streams && !request.Streams && request.Format == llm.Cohere && !strings.HasSuffix(request.Operation, "/rerank") {
+		edits.Set(llm.FieldStream, "true")
+	}
+	if call.ParamValue != "" && !(call.ParamOverride && fields.Has(llm.FieldParam)) {
+		edits.Set(llm.FieldParam, call.ParamValue)
+	}
+	if edits.Empty() {
+		return request.Body, nil
+	}
+	return edits.AppendTo(make([]byte, 0, len(request.Body)+edits.Size(fields)), fields), nil
+}
+
 func (b *nativeBody) has(name string) bool {
 	for _, n := range b.names {
 		// Some servers read names in any case.
@@ -153,7 +177,7 @@ func (b *nativeBody) finish(call *Call, extra []llm.Member, skip ...string) []by
 			b.number(call.ParamName, call.ParamValue)
 		}
 	}
-	b.names = append(b.names, skip...)
+	b.names = append(append(b.names, "model", "stream"), skip...)
 	llm.Members(nativeExtra(extra, "extra_body", '{'), func(name string, value []byte) bool {
 		b.add(name, value)
 		return true

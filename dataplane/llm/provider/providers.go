@@ -15,6 +15,7 @@ var All = []Provider{
 		},
 	},
 	cerebras,
+	&cohere{nativePass("cohere")},
 	dashscope,
 	databricks,
 	deepseek,
