@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "rewrite the files under testdata and the README's table")
+var update = flag.Bool("update", false, "rewrite the files under testdata")
 
 const (
 	chatBody = `{"messages":[{"role":"system","content":"你是一名数学家。"},{"role":"user","content":"1 + 1 = ?"}],"temperature":0.1,"user":"u\u0031","seed":12345678901234567890,"top_k":5}`

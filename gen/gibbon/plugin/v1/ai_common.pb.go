@@ -1099,6 +1099,75 @@ func (x *AiServiceTierFactor) GetFactor() float64 {
 	return 0
 }
 
+// AiLlm is a model that a plugin asks on its own account.
+type AiLlm struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RouteType     string                 `protobuf:"bytes,1,opt,name=route_type,json=routeType,proto3" json:"route_type,omitempty"`
+	Auth          *AiAuth                `protobuf:"bytes,2,opt,name=auth,proto3" json:"auth,omitempty"`
+	Model         *AiModel               `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
+	Logging       *AiLogging             `protobuf:"bytes,4,opt,name=logging,proto3" json:"logging,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AiLlm) Reset() {
+	*x = AiLlm{}
+	mi := &file_gibbon_plugin_v1_ai_common_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AiLlm) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AiLlm) ProtoMessage() {}
+
+func (x *AiLlm) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_plugin_v1_ai_common_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AiLlm.ProtoReflect.Descriptor instead.
+func (*AiLlm) Descriptor() ([]byte, []int) {
+	return file_gibbon_plugin_v1_ai_common_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *AiLlm) GetRouteType() string {
+	if x != nil {
+		return x.RouteType
+	}
+	return ""
+}
+
+func (x *AiLlm) GetAuth() *AiAuth {
+	if x != nil {
+		return x.Auth
+	}
+	return nil
+}
+
+func (x *AiLlm) GetModel() *AiModel {
+	if x != nil {
+		return x.Model
+	}
+	return nil
+}
+
+func (x *AiLlm) GetLogging() *AiLogging {
+	if x != nil {
+		return x.Logging
+	}
+	return nil
+}
+
 var File_gibbon_plugin_v1_ai_common_proto protoreflect.FileDescriptor
 
 const file_gibbon_plugin_v1_ai_common_proto_rawDesc = "" +
@@ -1270,7 +1339,58 @@ const file_gibbon_plugin_v1_ai_common_proto_rawDesc = "" +
 	"\routput_factor\x18\x03 \x01(\x01B>\xca\xf3\x18:\x10\x01\xaa\x025What the price of completion tokens is multiplied by.R\foutputFactor\"\xd3\x01\n" +
 	"\x13AiServiceTierFactor\x12{\n" +
 	"\x04tier\x18\x01 \x01(\tBg\xca\xf3\x18c\x10\x01X\x01\xaa\x02\\A word in the tier that the provider reports, in any case; the longest that is found counts.R\x04tier\x12?\n" +
-	"\x06factor\x18\x02 \x01(\x01B'\xca\xf3\x18#\x10\x01\xaa\x02\x1eWhat prices are multiplied by.R\x06factorB@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/plugin/v1;pluginpbb\x06proto3"
+	"\x06factor\x18\x02 \x01(\x01B'\xca\xf3\x18#\x10\x01\xaa\x02\x1eWhat prices are multiplied by.R\x06factor\"\x9f\x0e\n" +
+	"\x05AiLlm\x12\x92\x03\n" +
+	"\n" +
+	"route_type\x18\x01 \x01(\tB\xf2\x02\xca\xf3\x18\xed\x02\x10\x012\vllm/v1/chat2\x12llm/v1/completions2\x11llm/v1/embeddings2\x10llm/v1/responses2\x11llm/v1/assistants2\fllm/v1/files2\x0ellm/v1/batches2\x15audio/v1/audio/speech2\x1daudio/v1/audio/transcriptions2\x1baudio/v1/audio/translations2\x1bimage/v1/images/generations2\x15image/v1/images/edits2\x1bvideo/v1/videos/generations2\x14realtime/v1/realtime2\bpreserve\xaa\x02-The kind of call; only `llm/v1/chat` will do.R\trouteType\x12c\n" +
+	"\x04auth\x18\x02 \x01(\v2\x18.gibbon.plugin.v1.AiAuthB5\xca\xf3\x181\xaa\x02.How the gateway proves itself to the provider.R\x04auth\x12U\n" +
+	"\x05model\x18\x03 \x01(\v2\x19.gibbon.plugin.v1.AiModelB$\xca\xf3\x18 \x10\x01\xaa\x02\x1bThe model and its provider.R\x05model\x12e\n" +
+	"\alogging\x18\x04 \x01(\v2\x1b.gibbon.plugin.v1.AiLoggingB.\xca\xf3\x18*\x10\x01\xaa\x02%What goes into log lines and metrics.R\alogging:\xdd\b\xca\xf3\x18\xd8\b\n" +
+	"'\"%\n" +
+	"\x10auth.header_name\n" +
+	"\x11auth.header_value\n" +
+	":\"8\n" +
+	"\x0fauth.param_name\n" +
+	"\x10auth.param_value\n" +
+	"\x13auth.param_location\n" +
+	"ZBX\n" +
+	"\x0emodel.provider\x12\b\n" +
+	"\x06llama2\x1a\x1bmodel.options.llama2_format\"\x1fmust set %s for llama2 provider\n" +
+	"]B[\n" +
+	"\x0emodel.provider\x12\t\n" +
+	"\amistral\x1a\x1cmodel.options.mistral_format\" must set %s for mistral provider\n" +
+	"dBb\n" +
+	"\x0emodel.provider\x12\v\n" +
+	"\tanthropic\x1a\x1fmodel.options.anthropic_version\"\"must set %s for anthropic provider\n" +
+	"YBW\n" +
+	"\x0emodel.provider\x12\a\n" +
+	"\x05azure\x1a\x1cmodel.options.azure_instance\"\x1emust set %s for azure provider\n" +
+	"\\BZ\n" +
+	"\x0emodel.provider\x12\a\n" +
+	"\x05azure\x1a\x1fmodel.options.azure_api_version\"\x1emust set %s for azure provider\n" +
+	"^B\\\n" +
+	"\x0emodel.provider\x12\a\n" +
+	"\x05azure\x1a!model.options.azure_deployment_id\"\x1emust set %s for azure provider\n" +
+	"tBr\n" +
+	"\x0emodel.provider\x12\x16\n" +
+	"\x06llama2\n" +
+	"\x06ollama\n" +
+	"\x04vllm\x1a\x1amodel.options.upstream_url\",must set %s for self-hosted providers/models\n" +
+	"\x84\x01\xa2\x01;bedrock and gemini only support auth.allow_override = falseRD\n" +
+	"#\n" +
+	"\x0emodel.provider\x12\x11\n" +
+	"\abedrock\n" +
+	"\x06gemini\n" +
+	"\x1d\n" +
+	"\x13auth.allow_override\x12\x06\x1a\x04true\n" +
+	"\xb9\x01\xa2\x01Kanthropic does not support statistics when route_type is llm/v1/completionsRi\n" +
+	"\x1f\n" +
+	"\x0emodel.provider\x12\r\x1a\v\"anthropic\"\n" +
+	"$\n" +
+	"\n" +
+	"route_type\x12\x16\x1a\x14\"llm/v1/completions\"\n" +
+	" \n" +
+	"\x16logging.log_statistics\x12\x06\x1a\x04trueB@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/plugin/v1;pluginpbb\x06proto3"
 
 var (
 	file_gibbon_plugin_v1_ai_common_proto_rawDescOnce sync.Once
@@ -1284,7 +1404,7 @@ func file_gibbon_plugin_v1_ai_common_proto_rawDescGZIP() []byte {
 	return file_gibbon_plugin_v1_ai_common_proto_rawDescData
 }
 
-var file_gibbon_plugin_v1_ai_common_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_gibbon_plugin_v1_ai_common_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_gibbon_plugin_v1_ai_common_proto_goTypes = []any{
 	(*AiAuth)(nil),                // 0: gibbon.plugin.v1.AiAuth
 	(*AiLogging)(nil),             // 1: gibbon.plugin.v1.AiLogging
@@ -1299,6 +1419,7 @@ var file_gibbon_plugin_v1_ai_common_proto_goTypes = []any{
 	(*AiCacheWriteCost)(nil),      // 10: gibbon.plugin.v1.AiCacheWriteCost
 	(*AiContextWindowFactor)(nil), // 11: gibbon.plugin.v1.AiContextWindowFactor
 	(*AiServiceTierFactor)(nil),   // 12: gibbon.plugin.v1.AiServiceTierFactor
+	(*AiLlm)(nil),                 // 13: gibbon.plugin.v1.AiLlm
 }
 var file_gibbon_plugin_v1_ai_common_proto_depIdxs = []int32{
 	3,  // 0: gibbon.plugin.v1.AiModel.options:type_name -> gibbon.plugin.v1.AiModelOptions
@@ -1311,11 +1432,14 @@ var file_gibbon_plugin_v1_ai_common_proto_depIdxs = []int32{
 	10, // 7: gibbon.plugin.v1.AiModelOptions.cache_write_cost_list:type_name -> gibbon.plugin.v1.AiCacheWriteCost
 	11, // 8: gibbon.plugin.v1.AiModelOptions.context_window_factor:type_name -> gibbon.plugin.v1.AiContextWindowFactor
 	12, // 9: gibbon.plugin.v1.AiModelOptions.service_tier_factor:type_name -> gibbon.plugin.v1.AiServiceTierFactor
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	0,  // 10: gibbon.plugin.v1.AiLlm.auth:type_name -> gibbon.plugin.v1.AiAuth
+	2,  // 11: gibbon.plugin.v1.AiLlm.model:type_name -> gibbon.plugin.v1.AiModel
+	1,  // 12: gibbon.plugin.v1.AiLlm.logging:type_name -> gibbon.plugin.v1.AiLogging
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_gibbon_plugin_v1_ai_common_proto_init() }
@@ -1338,7 +1462,7 @@ func file_gibbon_plugin_v1_ai_common_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gibbon_plugin_v1_ai_common_proto_rawDesc), len(file_gibbon_plugin_v1_ai_common_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

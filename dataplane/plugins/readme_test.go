@@ -1,8 +1,10 @@
-package aiproxy_test
+package plugins_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,33 +14,42 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	pluginpb "github.com/gibbon-gateway/gibbon/gen/gibbon/plugin/v1"
 	schemapb "github.com/gibbon-gateway/gibbon/gen/gibbon/schema/v1"
+
+	"github.com/gibbon-gateway/gibbon/dataplane/plugins"
 )
 
-// TestReadmeTable keeps the README's table of fields what the schema says.
-func TestReadmeTable(t *testing.T) {
-	const path, from, to = "README.md", "<!-- fields: written by the test -->\n", "<!-- end of fields -->"
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, found := strings.Cut(string(text), from)
-	old, after, closed := strings.Cut(rest, to)
-	if !found || !closed {
-		t.Fatal("README.md has no place for the table")
-	}
-	var table strings.Builder
-	table.WriteString("| field | type | default | rules | |\n| --- | --- | --- | --- | --- |\n")
-	rows(&table, "", (&pluginpb.AiProxy{}).ProtoReflect().Descriptor())
-	if *update {
-		if err := os.WriteFile(path, []byte(before+from+table.String()+to+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if diff := cmp.Diff(table.String(), old); diff != "" {
-		t.Errorf("README.md is not what the schema says; run the test with -update (-schema +README):\n%s", diff)
+var update = flag.Bool("update", false, "write the READMEs' tables anew")
+
+// TestReadmes keeps the table of fields in each plugin's README what the schema
+// says.
+func TestReadmes(t *testing.T) {
+	const from, to = "<!-- fields: written by the test -->\n", "<!-- end of fields -->"
+	for _, p := range plugins.All {
+		t.Run(p.Name(), func(t *testing.T) {
+			path := filepath.Join(strings.ReplaceAll(p.Name(), "-", ""), "README.md")
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before, rest, found := strings.Cut(string(text), from)
+			old, after, closed := strings.Cut(rest, to)
+			if !found || !closed {
+				t.Fatalf("%s has no place for the table: %s%s", path, from, to)
+			}
+			var table strings.Builder
+			table.WriteString("| field | type | default | rules | |\n| --- | --- | --- | --- | --- |\n")
+			rows(&table, "", p.Config())
+			if *update {
+				if err := os.WriteFile(path, []byte(before+from+table.String()+to+after), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(table.String(), old); diff != "" {
+				t.Errorf("%s is not what the schema says; run the test with -update (-schema +README):\n%s", path, diff)
+			}
+		})
 	}
 }
 
@@ -51,7 +62,9 @@ func rows(out *strings.Builder, prefix string, record protoreflect.MessageDescri
 			protoreflect.StringKind: "string", protoreflect.BoolKind: "boolean", protoreflect.DoubleKind: "number",
 			protoreflect.Int32Kind: "integer", protoreflect.Int64Kind: "integer", protoreflect.MessageKind: "record",
 		}[field.Kind()]
-		if field.IsList() {
+		if field.IsMap() {
+			kind = "map"
+		} else if field.IsList() {
 			kind = "array of " + kind + "s"
 			name += "[]"
 		}
@@ -60,7 +73,7 @@ func rows(out *strings.Builder, prefix string, record protoreflect.MessageDescri
 			value = "`" + rules.GetDefault() + "`"
 		}
 		fmt.Fprintf(out, "| `%s` | %s | %s | %s | %s |\n", name, kind, value, strings.Join(rulesOf(rules), "; "), rules.GetDescription())
-		if field.Kind() == protoreflect.MessageKind {
+		if field.Kind() == protoreflect.MessageKind && !field.IsMap() {
 			rows(out, name+".", field.Message())
 		}
 	}
