@@ -21,10 +21,12 @@ import (
 	clusterpb "github.com/gibbon-gateway/gibbon/gen/gibbon/cluster/v1"
 
 	"github.com/gibbon-gateway/gibbon/dataplane/follow"
+	"github.com/gibbon-gateway/gibbon/dataplane/llm/price"
 	"github.com/gibbon-gateway/gibbon/dataplane/plugins"
 	"github.com/gibbon-gateway/gibbon/dataplane/proxy"
 	"github.com/gibbon-gateway/gibbon/dataplane/proxy/upstream"
 	"github.com/gibbon-gateway/gibbon/dataplane/runtime"
+	"github.com/gibbon-gateway/gibbon/dataplane/signals"
 	"github.com/gibbon-gateway/gibbon/internal/listener"
 	"github.com/gibbon-gateway/gibbon/internal/settings"
 	"github.com/gibbon-gateway/gibbon/internal/telemetry"
@@ -55,6 +57,8 @@ type DataPlane struct {
 	build    runtime.Options
 	resolver *upstream.Resolver
 	calls    *http.Transport // of plugins
+	prices   price.Book
+	models   *signals.Metrics // nil: not wanted
 	proxy    *proxy.Proxy
 	follower *follow.Follower
 	front    *web.Server // the proxy's
@@ -92,7 +96,15 @@ func New(ctx context.Context, cfg Config) (*DataPlane, error) {
 func (d *DataPlane) wire(ctx context.Context) error {
 	var err error
 	d.calls = newCalls(d.cfg.Settings)
-	if d.build, err = buildOptions(d.cfg, plugins.All, &d.keeper, d.calls); err != nil {
+	list, err := priceList(d.cfg.Settings)
+	if err != nil {
+		return err
+	}
+	d.prices.Set(list)
+	if d.cfg.Settings.AIMetrics {
+		d.models = signals.NewMetrics()
+	}
+	if d.build, err = buildOptions(d.cfg, plugins.All, &d.keeper, d.calls, &d.prices); err != nil {
 		return err
 	}
 	options, err := d.proxyOptions()
@@ -118,13 +130,19 @@ func (d *DataPlane) StatusAddresses() []string { return d.side.URLs() }
 // Ready closes when the first configuration is live.
 func (d *DataPlane) Ready() <-chan struct{} { return d.ready }
 
-// Reload takes up renewed certificates of the listeners, and has log files opened
-// anew. Other settings need a restart.
+// Reload takes up renewed certificates of the listeners and a renewed price list,
+// and has log files opened anew. Other settings need a restart.
 func (d *DataPlane) Reload(s *settings.Settings) {
 	for _, w := range d.servers() {
 		if err := w.Reload(s); err != nil {
 			d.cfg.Log.Error("reload", "error", err)
 		}
+	}
+	if list, err := priceList(s); err != nil {
+		// The prices that are there go on being used.
+		d.cfg.Log.Error("reload", "error", err)
+	} else {
+		d.prices.Set(list)
 	}
 	d.keeper.Reload()
 }

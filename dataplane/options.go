@@ -1,14 +1,18 @@
 package dataplane
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/gibbon-gateway/gibbon/dataplane/follow"
+	"github.com/gibbon-gateway/gibbon/dataplane/llm/price"
 	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
 	"github.com/gibbon-gateway/gibbon/dataplane/proxy"
 	"github.com/gibbon-gateway/gibbon/dataplane/router"
@@ -30,7 +34,7 @@ func newCalls(s *settings.Settings) *http.Transport {
 	}
 }
 
-func buildOptions(cfg Config, all []plugin.Plugin, keeper *runtime.Keeper, calls http.RoundTripper) (runtime.Options, error) {
+func buildOptions(cfg Config, all []plugin.Plugin, keeper *runtime.Keeper, calls http.RoundTripper, prices *price.Book) (runtime.Options, error) {
 	s := cfg.Settings
 	roots, err := s.TrustedPool()
 	if err != nil {
@@ -47,6 +51,7 @@ func buildOptions(cfg Config, all []plugin.Plugin, keeper *runtime.Keeper, calls
 		},
 		HTTP:   calls,
 		Limits: limits(s),
+		Models: plugin.Models{Layout: logLayout(s), Prices: prices},
 		Upstream: runtime.UpstreamOptions{
 			PoolSize: s.UpstreamPoolSize, IdleTime: s.UpstreamIdleTimeout, Roots: roots,
 			MaxRequests: s.UpstreamMaxRequests, HeadSize: int(s.UpstreamHeadSize),
@@ -79,6 +84,43 @@ func limits(s *settings.Settings) plugin.Limits {
 		Body: int64(s.BufferedBodyMax), Response: int64(s.BufferedResponseMax),
 		Event: int(s.StreamEventMax), Depth: s.JSONMaxDepth, Values: s.JSONMaxValues,
 	}
+}
+
+func logLayout(s *settings.Settings) plugin.LogLayout {
+	if s.AILogLayout == "3.8" {
+		return plugin.Layout38
+	}
+	return plugin.LayoutCurrent
+}
+
+// priceList reads the list that the setting names; nil when there is to be none.
+func priceList(s *settings.Settings) (*price.List, error) {
+	switch s.AIPriceList {
+	case "off":
+		return nil, nil
+	case "builtin":
+		return price.Builtin()
+	}
+	text, err := readFile(s.AIPriceList, price.MaxFile)
+	if err != nil {
+		return nil, fmt.Errorf("ai_price_list: %w", err)
+	}
+	list, err := price.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("ai_price_list: %s: %w", s.AIPriceList, err)
+	}
+	return list, nil
+}
+
+// readFile reads a file that is not to be longer than a number of bytes; of a
+// longer one it gives one byte more than that.
+func readFile(name string, most int64) (text []byte, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return io.ReadAll(io.LimitReader(f, most+1))
 }
 
 // enabled are the plugins that the setting of that name lets run.
@@ -119,6 +161,9 @@ func (d *DataPlane) proxyOptions() (proxy.Options, error) {
 		BodyIdle:        s.RequestBodyIdle,
 		WriteStall:      s.ResponseStall,
 		MaxRequests:     s.RequestsInFlightMax,
+	}
+	if d.models != nil {
+		o.Recorders = append(o.Recorders, d.models)
 	}
 	if o.MaxRequests == 0 {
 		o.MaxRequests = -1

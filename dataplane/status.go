@@ -190,11 +190,14 @@ func sizeFormat(unit, scale string) (format func(uint64) json.RawMessage, proble
 	}, ""
 }
 
-// metrics are those of the process; what is measured per route and service is
-// the prometheus plugin's.
+// metrics are those of the process and of calls to models; what is measured per
+// route and service is the prometheus plugin's.
 func (d *DataPlane) metrics() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if d.models != nil {
+		registry.MustRegister(d.models)
+	}
 	count := func(name, help string, value func() float64) {
 		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value))
 	}

@@ -189,6 +189,9 @@ func (x *exchange) read() {
 	x.readForwarded()
 	x.readBody()
 	x.debug = r.Header.Get("Kong-Debug") == "1"
+	for _, recorder := range x.p.o.Recorders {
+		recorder.Begin(r)
+	}
 
 	if x.rt != nil {
 		r.Record.ConfigVersion = x.rt.Version()

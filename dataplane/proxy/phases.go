@@ -105,6 +105,21 @@ func (x *exchange) log() {
 			x.logOne(instance)
 		}
 	}
+	for _, recorder := range x.p.o.Recorders {
+		x.record(recorder)
+	}
+}
+
+// record tells a recorder that the request is over. A panic there costs what it
+// would have recorded.
+func (x *exchange) record(recorder Recorder) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			x.p.panics.Add(1)
+			x.p.o.Log.Error("a recorder panicked", "request_id", x.req.ID, "panic", cause, "stack", string(debug.Stack()))
+		}
+	}()
+	recorder.End(&x.req)
 }
 
 func (x *exchange) logOne(instance *runtime.Instance) {

@@ -56,6 +56,8 @@ type Options struct {
 	BodyIdle, WriteStall time.Duration
 	// MaxRequests bounds the requests in progress; 0: 10,000, negative: no bound.
 	MaxRequests int
+	// Recorders make metrics and traces of requests.
+	Recorders []Recorder
 }
 
 const (
@@ -168,4 +170,13 @@ func (p *Proxy) Refuse(w http.ResponseWriter, in *http.Request, why listener.Rea
 	if broken {
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// Recorder is told of every request. It must not keep a request, nor hold it up.
+type Recorder interface {
+	// Begin is called when the head of the request has been read, and may change
+	// its headers and its context.
+	Begin(*plugin.Request)
+	// End is called when the request is over, behind the log phase.
+	End(*plugin.Request)
 }

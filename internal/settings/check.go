@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -10,7 +11,10 @@ import (
 	"strings"
 )
 
-var guiPath = regexp.MustCompile(`^[A-Za-z0-9/_-]+$`)
+var (
+	guiPath    = regexp.MustCompile(`^[A-Za-z0-9/_-]+$`)
+	headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+)
 
 // check judges what no single value can tell, and returns sentences. The texts
 // about roles are Kong's: scripts look for them.
@@ -48,6 +52,13 @@ func (s *Settings) check(command string) []string {
 		if parsed, err := url.Parse(u); err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" {
 			bad("admin_gui_url: '%s' is not an http or https URL", u)
 		}
+	}
+	if u, err := url.Parse(s.OTLPEndpoint); s.OTLPEndpoint != "" &&
+		(err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "") {
+		bad("otlp_endpoint must be an http or https URL without user and query")
+	}
+	if _, err := s.OTLPHeaderMap(); err != nil {
+		bad("%s", err)
 	}
 	for _, a := range s.ControlPlanes() {
 		host, port, err := net.SplitHostPort(a)
@@ -186,4 +197,22 @@ func one(m Material) []Material {
 		return nil
 	}
 	return []Material{m}
+}
+
+// OTLPHeaderMap takes otlp_headers apart. The error does not quote it.
+func (s *Settings) OTLPHeaderMap() (map[string]string, error) {
+	headers := make(map[string]string)
+	if s.OTLPHeaders == "" {
+		return headers, nil
+	}
+	for pair := range strings.SplitSeq(string(s.OTLPHeaders), ",") {
+		name, value, ok := strings.Cut(pair, "=")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		plain, err := url.PathUnescape(value)
+		if !ok || err != nil || !headerName.MatchString(name) || strings.ContainsFunc(plain, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return nil, errors.New("otlp_headers must be of the form name=value,name=value")
+		}
+		headers[strings.ToLower(name)] = plain
+	}
+	return headers, nil
 }

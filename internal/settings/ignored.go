@@ -58,7 +58,7 @@ var ignoredKeys = ignore(
 	list("resolver_family", "A, SRV"), text("resolver_valid_ttl", ""), number("resolver_stale_ttl", "3600"), number("resolver_error_ttl", "1"),
 	number("resolver_lru_cache_size", "10000"), text("resolver_mem_cache_size", "5m"),
 
-	list("tracing_instrumentations", "off"), Descriptor{Key: "tracing_sampling_rate", Default: "0.01", kind: numberKind, max: 1},
+	list("tracing_instrumentations", "off"),
 	text("untrusted_lua", "sandbox", "off", "on", "sandbox", "strict", "lax"), list("untrusted_lua_sandbox_requires", ""), list("untrusted_lua_sandbox_environment", ""),
 	text("lua_package_path", ""), text("lua_package_cpath", ""),
 	boolean("wasm", "off"), text("wasm_filters_path", ""), list("wasm_filters", "bundled, user"), text("wasm_dynamic_module", ""),

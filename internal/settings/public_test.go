@@ -103,6 +103,8 @@ func TestNoSecretShows(t *testing.T) {
 	for _, d := range Table() {
 		switch {
 		case !d.Secret:
+		case d.Key == "otlp_headers":
+			env = append(env, "GIBBON_OTLP_HEADERS=authorization="+mark)
 		case d.kind == secretKind:
 			env = append(env, "GIBBON_"+strings.ToUpper(d.Key)+"="+mark)
 		default:

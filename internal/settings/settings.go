@@ -127,6 +127,13 @@ type Settings struct {
 	DrainTimeout         time.Duration
 	DrainStreamTimeout   time.Duration
 
+	AILogLayout, AIPriceList string
+	AIMetrics                bool
+	OTLPEndpoint             string
+	OTLPProtocol             string
+	OTLPHeaders              Secret
+	TracingSamplingRate      float64
+
 	extra map[string]any    // values of keys that have no field above, by key
 	texts map[string]string // what Public shows better as it was written, by key; never a secret
 	refs  map[string]bool   // keys whose value came from a vault reference

@@ -83,6 +83,7 @@ func sections() []section {
 		{"Admin API and GUI", adminKeys},
 		{"Proxying", proxyKeys},
 		{"Limits and draining", limitKeys},
+		{"Logs, metrics and traces of AI traffic", signalKeys},
 		{"Accepted for compatibility, without effect", ignoredKeys},
 	}
 }
@@ -303,4 +304,21 @@ var limitKeys = []Descriptor{
 		Doc: "Time that requests in flight then have to end."},
 	{Key: "drain_stream_timeout", Default: "300s", kind: durationKind, Owner: Gibbon, at: func(s *Settings) any { return &s.DrainStreamTimeout },
 		Doc: "Time that streams then have to end; drain_timeout at least."},
+}
+
+var signalKeys = []Descriptor{
+	{Key: "ai_log_layout", Default: "current", kind: textKind, Enum: strings.Fields("current 3.8"), Owner: Gibbon, at: func(s *Settings) any { return &s.AILogLayout },
+		Doc: "How log lines show calls to models: current is ai.proxy, 3.8 is ai[\"ai-proxy\"] with the keys of Kong 3.8."},
+	{Key: "ai_price_list", Default: "builtin", kind: textKind, required: true, Owner: Gibbon, at: func(s *Settings) any { return &s.AIPriceList },
+		Doc: "Prices of models whose configuration names none: builtin, off, or the path of a JSON file, which is read again on reload."},
+	{Key: "ai_metrics", Default: "on", kind: boolKind, Owner: Gibbon, at: func(s *Settings) any { return &s.AIMetrics },
+		Doc: "Count calls to models in the metrics of the status listener."},
+	{Key: "otlp_endpoint", kind: textKind, Owner: Gibbon, at: func(s *Settings) any { return &s.OTLPEndpoint },
+		Doc: "URL of a collector that gets traces and metrics of AI traffic by OTLP, such as http://collector:4317; nothing is sent when not set. The standard OTEL_EXPORTER_OTLP_* variables say what the settings do not."},
+	{Key: "otlp_protocol", Default: "grpc", kind: textKind, Enum: strings.Fields("grpc http"), Owner: Gibbon, at: func(s *Settings) any { return &s.OTLPProtocol },
+		Doc: "What the collector speaks: grpc, or http with protobuf, whose paths /v1/traces and /v1/metrics are put behind the endpoint's."},
+	{Key: "otlp_headers", kind: secretKind, Secret: true, Owner: Gibbon, at: func(s *Settings) any { return &s.OTLPHeaders },
+		Doc: "Headers that the collector asks for, name=value with commas between; values are percent-encoded where they have to be."},
+	{Key: "tracing_sampling_rate", Default: "0.01", kind: numberKind, max: 1, at: func(s *Settings) any { return &s.TracingSamplingRate },
+		Doc: "With otlp_endpoint: the part of requests that is traced, from 0 to 1, where the caller's traceparent does not decide."},
 }
