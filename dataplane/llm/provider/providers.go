@@ -5,6 +5,7 @@ import "github.com/gibbon-gateway/gibbon/dataplane/llm"
 // All lists every provider this binary can talk to.
 var All = []Provider{
 	&Anthropic{},
+	&Bedrock{},
 	&Gemini{},
 	&OpenAI{
 		name: "openai", host: "api.openai.com",
