@@ -132,6 +132,10 @@ const (
 	FieldTopP
 	FieldTopK
 	FieldStreamOptions
+	FieldInput
+	FieldMaxOutputTokens
+	FieldDimensions
+	FieldExtraBody
 	// FieldParam is the parameter that carries credentials, when a configuration
 	// names one that goes into the body.
 	FieldParam
@@ -149,4 +153,8 @@ var RequestFields = []string{
 	FieldTopP:                "top_p",
 	FieldTopK:                "top_k",
 	FieldStreamOptions:       "stream_options",
+	FieldInput:               "input",
+	FieldMaxOutputTokens:     "max_output_tokens",
+	FieldDimensions:          "dimensions",
+	FieldExtraBody:           "extra_body",
 }

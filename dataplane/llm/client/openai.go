@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -23,7 +24,7 @@ var (
 	ErrManyForms  = &Error{Message: "request matches multiple LLM request formats"}
 )
 
-// OpenAI reads and writes OpenAI's chat and completion format for one route.
+// OpenAI reads and writes OpenAI's format for one kind of call.
 type OpenAI struct {
 	// Limits bound the calls that are read.
 	Limits llm.Limits
@@ -36,12 +37,11 @@ type OpenAI struct {
 // NewOpenAI makes a reader of calls. param is the name of a member of the body
 // that carries credentials; empty when there is none.
 func NewOpenAI(route llm.Route, param string) *OpenAI {
-	names := llm.RequestFields
-	if route == llm.Preserve {
-		// Nothing but these two is looked at, and so nothing else can be ambiguous;
-		// the others keep their places without a name.
-		names = make([]string, len(llm.RequestFields))
-		names[llm.FieldModel], names[llm.FieldStream] = "model", "stream"
+	// Nothing but what a route has a use for is looked at, and so nothing else can
+	// be ambiguous; the others keep their places without a name.
+	names := make([]string, len(llm.RequestFields))
+	for _, at := range openAIFields(route) {
+		names[at] = llm.RequestFields[at]
 	}
 	if param != "" {
 		names = append(names[:len(names):len(names)], param)
@@ -56,13 +56,37 @@ func (o *OpenAI) Equal(other Format) bool {
 	return ok && o.Limits == p.Limits && o.route == p.route && o.param == p.param
 }
 
+// openAIFields are the members that matter to a kind of call.
+func openAIFields(route llm.Route) []int {
+	switch route {
+	case llm.Preserve:
+		return []int{llm.FieldModel, llm.FieldStream}
+	case llm.Chat, llm.Completions:
+		return []int{
+			llm.FieldModel, llm.FieldStream, llm.FieldMessages, llm.FieldPrompt, llm.FieldTemperature, llm.FieldMaxTokens,
+			llm.FieldMaxCompletionTokens, llm.FieldTopP, llm.FieldTopK, llm.FieldStreamOptions, llm.FieldExtraBody,
+		}
+	}
+	return []int{
+		llm.FieldModel, llm.FieldStream, llm.FieldPrompt, llm.FieldInput, llm.FieldTemperature, llm.FieldTopP,
+		llm.FieldMaxOutputTokens, llm.FieldDimensions, llm.FieldExtraBody,
+	}
+}
+
 // Read reads a call. Its error is an *Error.
 //
 // On a preserve route a body may be missing, and what it says is not judged.
 func (o *OpenAI) Read(in Incoming, into *llm.Request) error {
 	body := in.Body
 	*into = llm.Request{Format: llm.OpenAI, Route: o.route, Decoder: o}
-	if len(body) == 0 && o.route == llm.Preserve {
+	if o.isCollection() {
+		operation, err := openAIOperation(o.route, in)
+		if err != nil {
+			return err
+		}
+		into.Operation = operation
+	}
+	if len(body) == 0 && o.bodiless(into.Operation, in.Method) {
 		return nil
 	}
 	if err := into.Fields.ReadWithin(body, o.names, o.Limits); err != nil {
@@ -76,10 +100,68 @@ func (o *OpenAI) Read(in Incoming, into *llm.Request) error {
 	// empty string are the same as none.
 	into.Model, _ = into.Fields.Text(llm.FieldModel)
 	into.Streams = into.Fields.Kind(llm.FieldStream) == 't'
-	if into.Fields.Kind(llm.FieldStreamOptions) == '{' {
-		into.WantsUsage = wantsUsage(into.Fields.Value(llm.FieldStreamOptions))
+	switch o.route {
+	case llm.Chat, llm.Completions, llm.Preserve:
+		if into.Fields.Kind(llm.FieldStreamOptions) == '{' {
+			into.WantsUsage = wantsUsage(into.Fields.Value(llm.FieldStreamOptions))
+		}
+	default:
+		into.WantsUsage = true // the other streams always end with it
 	}
 	return nil
+}
+
+// bodiless says that a call may come without a body: one that is whatever the
+// caller likes, or that asks for a member of a collection or for a list of them.
+func (o *OpenAI) bodiless(operation, method string) bool {
+	switch {
+	case o.route == llm.Preserve || o.route == llm.Realtime:
+		return true
+	case o.isCollection():
+		return operation != "" || method != http.MethodPost
+	}
+	return false
+}
+
+// isCollection says that calls go to the members of a collection too.
+func (o *OpenAI) isCollection() bool { return openAICollections[o.route] != "" }
+
+// openAICollections are the last segments of the paths of collections.
+var openAICollections = map[llm.Route]string{
+	llm.Files: "/files", llm.Batches: "/batches", llm.Assistants: "/assistants", llm.Responses: "/responses", llm.Videos: "/videos",
+}
+
+// openAIOperation is what the caller's path names behind a collection: the part
+// that the route's pattern captures as operation, else what follows the
+// collection's own name.
+func openAIOperation(route llm.Route, in Incoming) (string, error) {
+	operation, ok := in.Named["operation"]
+	if !ok {
+		name := openAICollections[route]
+		for at, rest := 0, in.Path; ; {
+			i := strings.Index(rest, name)
+			if i < 0 {
+				return "", nil
+			}
+			at += i + len(name)
+			rest = in.Path[at:]
+			if rest == "" || rest[0] == '/' {
+				operation = rest
+				break
+			}
+		}
+	}
+	operation = strings.Trim(operation, "/")
+	if operation == "" {
+		return "", nil
+	}
+	for segment := range strings.SplitSeq(operation, "/") {
+		plain, err := url.PathUnescape(segment)
+		if err != nil || plain == "" || plain == "." || plain == ".." || strings.ContainsAny(plain, "/\\?#") {
+			return "", &Error{Message: "path names no member of the collection"}
+		}
+	}
+	return "/" + operation, nil
 }
 
 // Name is the format's name.
@@ -88,7 +170,13 @@ func (o *OpenAI) Name() llm.Format { return llm.OpenAI }
 // Judge checks that a call that was read is one that its route can carry. Its
 // error is an *Error.
 func (o *OpenAI) Judge(r *llm.Request) error {
-	if o.route == llm.Preserve || r.Body == nil {
+	if r.Body == nil {
+		return nil
+	}
+	if o.route != llm.Chat && o.route != llm.Completions {
+		if !o.HasPrompt(r) {
+			return ErrNoPrompt
+		}
 		return nil
 	}
 	chat, completion := forms(r)
@@ -113,13 +201,28 @@ func (o *OpenAI) Judge(r *llm.Request) error {
 }
 
 // HasPrompt says whether the call holds anything to answer: the first thing that
-// is judged, before the model.
+// is judged, before the model. Calls that store or list things have nothing.
 func (o *OpenAI) HasPrompt(r *llm.Request) bool {
-	if o.route == llm.Preserve || r.Body == nil {
+	if r.Body == nil {
 		return true
 	}
-	chat, completion := forms(r)
-	return chat || completion
+	switch o.route {
+	case llm.Chat, llm.Completions:
+		chat, completion := forms(r)
+		return chat || completion
+	case llm.Embeddings:
+		return openAIInput(r)
+	case llm.Responses:
+		// A prompt that the vendor keeps may stand for the input.
+		return r.Operation != "" || openAIInput(r) || r.Fields.Kind(llm.FieldPrompt) == '{'
+	}
+	return true
+}
+
+// openAIInput says that the input is a text or a list that holds something.
+func openAIInput(r *llm.Request) bool {
+	kind := r.Fields.Kind(llm.FieldInput)
+	return kind == '"' || kind == '[' && r.Fields.Count(llm.FieldInput) > 0
 }
 
 // forms says which kinds of calls a body looks like. Prompts in a list are what
@@ -156,6 +259,16 @@ func (o *OpenAI) Words(r *llm.Request) int {
 		return words
 	case llm.Completions:
 		return textWords(r.Fields.Value(llm.FieldPrompt))
+	case llm.Embeddings:
+		return textWords(r.Fields.Value(llm.FieldInput))
+	case llm.Responses:
+		input := r.Fields.Value(llm.FieldInput)
+		words := textWords(input)
+		llm.Elements(input, func(item []byte) bool {
+			words += contentWords(item)
+			return true
+		})
+		return words
 	}
 	return 0
 }

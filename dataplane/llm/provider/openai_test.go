@@ -149,13 +149,13 @@ func TestStreamEvents(t *testing.T) {
 		{Kind: llm.EventCallArguments, Text: []byte(`{"sk`)},
 		{Kind: llm.EventCallStart, Block: 1, ID: "call_b", Name: "price"},
 		{Kind: llm.EventCallArguments, Block: 1, Text: []byte(`{}`)},
-		{Kind: llm.EventCallStart, ID: "x", Name: "a"},
-		{Kind: llm.EventCallStart, Block: 1, ID: "y", Name: "b"},
+		{Kind: llm.EventCallStart, Block: 2, ID: "x", Name: "a"},
+		{Kind: llm.EventCallStart, Block: 3, ID: "y", Name: "b"},
 		{Kind: llm.EventFinish, Finish: llm.FinishCalls},
 		{Kind: llm.EventText, Choice: 1, Text: []byte("old")},
 		{Kind: llm.EventFinish, Choice: 1, Finish: llm.FinishLength},
 		{Kind: llm.EventUsage},
-		{Kind: llm.EventError},
+		{Kind: llm.EventError, Failure: &llm.Failure{Message: "overloaded"}},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(llm.Tokens{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
