@@ -51,22 +51,19 @@ const (
 	geminiCallOwnID
 )
 
-// geminiCandidate reads one candidate, and calls f for each of its parts.
-func geminiCandidate(text []byte, candidate *llm.Object, f func(part *llm.Object)) bool {
-	var content, part llm.Object
-	if candidate.Read(text, geminiCandidateNames) != nil {
-		return false
-	}
+// geminiParts calls f for each part of a candidate that was read. part is where
+// each is read into, so that the readers of streams need no new memory for it.
+func geminiParts(candidate, part *llm.Object, f func(part *llm.Object)) {
+	var content llm.Object
 	if candidate.Kind(geminiContent) != '{' || content.Read(candidate.Value(geminiContent), geminiContentNames) != nil {
-		return true
+		return
 	}
 	llm.Elements(content.Value(0), func(text []byte) bool {
 		if part.Read(text, geminiAnswerPart) == nil {
-			f(&part)
+			f(part)
 		}
 		return true
 	})
-	return true
 }
 
 // geminiChat reads a whole answer. A candidate with nothing in it, such as one
@@ -83,8 +80,11 @@ func geminiChat(call *Call, object *llm.Object) (*llm.ChatAnswer, error) {
 	llm.Elements(object.Value(geminiCandidates), func(text []byte) bool {
 		choice := geminiReader{id: answer.ID, at: candidates}
 		candidates++
-		var candidate llm.Object
-		if !geminiCandidate(text, &candidate, choice.take) || !choice.found {
+		var candidate, part llm.Object
+		if candidate.Read(text, geminiCandidateNames) != nil {
+			return true
+		}
+		if geminiParts(&candidate, &part, choice.take); !choice.found {
 			return true
 		}
 		choice.message.Role = llm.RoleAssistant
@@ -234,9 +234,12 @@ func geminiCounts(object *llm.Object) (usage llm.Usage, length int) {
 	}
 	var total llm.TextLength
 	var text []byte
-	llm.Elements(object.Value(geminiCandidates), func(candidate []byte) bool {
-		var o llm.Object
-		geminiCandidate(candidate, &o, func(part *llm.Object) {
+	var candidate, part llm.Object
+	llm.Elements(object.Value(geminiCandidates), func(one []byte) bool {
+		if candidate.Read(one, geminiCandidateNames) != nil {
+			return true
+		}
+		geminiParts(&candidate, &part, func(part *llm.Object) {
 			if part.Kind(geminiText) == '"' && part.Kind(geminiThought) != 't' {
 				quoted := part.Value(geminiText)
 				text = llm.AppendUnquoted(text[:0], quoted[1:len(quoted)-1])

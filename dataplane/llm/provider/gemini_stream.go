@@ -27,7 +27,8 @@ type geminiStream struct {
 	usage  geminiUsage
 
 	choices []geminiStreamed
-	at      int // the choice that is being read
+	at      int        // the choice that is being read
+	object  llm.Object // the part that is being read
 }
 
 // geminiStreamed is the state of one choice.
@@ -105,7 +106,7 @@ func (s *geminiStream) candidate(text []byte, order int) {
 		return
 	}
 	s.choose(index)
-	geminiCandidate(text, &candidate, s.part)
+	geminiParts(&candidate, &s.object, s.take)
 	if word, ok := candidate.Text(geminiFinishReason); ok && word != "" {
 		s.finish(geminiFinish(&candidate, s.choices[index].calls > 0))
 	}
@@ -121,7 +122,8 @@ func (s *geminiStream) finish(reason llm.FinishReason) {
 	}
 }
 
-func (s *geminiStream) part(part *llm.Object) {
+// take reads a part of the choice.
+func (s *geminiStream) take(part *llm.Object) {
 	choice := &s.choices[s.at]
 	switch {
 	case part.Kind(geminiFunctionCall) == '{':
