@@ -83,6 +83,7 @@ func limits(s *settings.Settings) plugin.Limits {
 	return plugin.Limits{
 		Body: int64(s.BufferedBodyMax), Response: int64(s.BufferedResponseMax),
 		Event: int(s.StreamEventMax), Depth: s.JSONMaxDepth, Values: s.JSONMaxValues,
+		Streams: plugin.StreamTimes{KeepAlive: s.AIStreamKeepAlive, FirstToken: s.AIStreamFirstToken, Idle: s.AIStreamIdle},
 	}
 }
 

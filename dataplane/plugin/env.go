@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/gibbon-gateway/gibbon/dataplane/llm/price"
 )
@@ -61,6 +62,18 @@ type Limits struct {
 	// Depth is how deeply inspected JSON may nest, Values how many values it may
 	// have. Default: 200, 1,000,000.
 	Depth, Values int
+	// Streams bound the silence of models in the middle of an answer.
+	Streams StreamTimes
+}
+
+// StreamTimes say what to do while a model is silent. In each, 0 means nothing.
+type StreamTimes struct {
+	// KeepAlive is after how long a caller is sent something that means nothing, so
+	// that nobody on the way takes the connection for dead.
+	KeepAlive time.Duration
+	// FirstToken is how long to wait for the beginning of an answer, and Idle for
+	// any later piece of it, before the answer is given up.
+	FirstToken, Idle time.Duration
 }
 
 // Keeper holds resources that outlive a change of the configuration, such as

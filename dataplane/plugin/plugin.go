@@ -6,6 +6,7 @@ package plugin
 
 import (
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -56,6 +57,17 @@ type CutFilter interface {
 	Cut(r *Request, cause error) []byte
 }
 
+// IdleFilter is asked, while a streamed answer is silent, what to do about it: the
+// head has been sent, and nothing comes from the upstream. It runs between calls
+// of the body filters, never beside one.
+type IdleFilter interface {
+	// Idle gives words to send (a comment that keeps the connection alive, say),
+	// valid until the filter is called again, and after how long to ask again; 0:
+	// not any more in this answer. An error breaks the answer off as if the upstream
+	// had failed.
+	Idle(r *Request, now time.Time) (words []byte, again time.Duration, err error)
+}
+
 // Logger runs after the answer has been sent, however the request ended.
 type Logger interface {
 	Log(*Request)
@@ -74,6 +86,7 @@ type Handler struct {
 	Header HeaderFilter
 	Body   BodyFilter
 	Cut    CutFilter
+	Idle   IdleFilter
 	Log    Logger
 	Close  Closer
 }
@@ -144,6 +157,7 @@ func phases(built any) Handler {
 	h.Header, _ = built.(HeaderFilter)
 	h.Body, _ = built.(BodyFilter)
 	h.Cut, _ = built.(CutFilter)
+	h.Idle, _ = built.(IdleFilter)
 	h.Log, _ = built.(Logger)
 	h.Close, _ = built.(Closer)
 	return h

@@ -49,6 +49,7 @@ type Request struct {
 	Service  *entitypb.Service
 	Captures []string          // what a regex path and its groups matched, the whole match first
 	Named    map[string]string // the same for named groups; nil when there are none
+	Matched  string            // the part of Path that the route's path matched
 
 	// Consumer and Credential say who calls; see Authenticate. Credential is nil
 	// for anonymous consumers.

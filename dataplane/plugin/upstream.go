@@ -1,5 +1,7 @@
 package plugin
 
+import "time"
+
 // Upstream is where a request goes and how. The gateway fills it from the
 // service and the route before the access phase.
 type Upstream struct {
@@ -18,6 +20,9 @@ type Upstream struct {
 	// Foreign says that the target is not the service's own, so that neither the
 	// service's client certificate nor its certificate checks apply.
 	Foreign bool
+	// Patience is the longest to wait for the head of the answer, where that is
+	// less than the service's read timeout. 0: the timeout alone counts.
+	Patience time.Duration
 }
 
 // SetTarget sends the request to an address of the plugin's choice. The service

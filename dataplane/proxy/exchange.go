@@ -271,7 +271,7 @@ func (x *exchange) match() *answer {
 		return fail(http.StatusNotFound, noRoute)
 	}
 	x.route, x.chain = route, route.Chain
-	r.Route, r.Captures, r.Named = found.Route, found.Captures, found.Named
+	r.Route, r.Captures, r.Named, r.Matched = found.Route, found.Captures, found.Named, found.Matched
 	r.Record.RouteJSON = route.JSON
 	if x.p.o.MaxBody > 0 && x.in.ContentLength > x.p.o.MaxBody {
 		return page(http.StatusRequestEntityTooLarge)

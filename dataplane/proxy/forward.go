@@ -69,6 +69,9 @@ func (x *exchange) forward() *answer {
 	// Sent outlives the exchange when the upstream answers early, so it must not
 	// reach into it.
 	idle, read := x.idle, x.service.Read
+	if u.Patience > 0 {
+		read = min(read, u.Patience)
+	}
 	out.Sent = func() { idle.sent(read) }
 	return x.try(client, &out)
 }

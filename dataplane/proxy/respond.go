@@ -148,6 +148,10 @@ func (x *exchange) sendStream() (broken bool) {
 		x.buf = make([]byte, pieceSize)
 	}
 	x.sendHead()
+	p := x.startPulse()
+	if p != nil {
+		defer p.stop()
+	}
 	for first := true; ; first = false {
 		if first && flush && x.length < 0 {
 			// The head of a stream must not wait for its first event.
@@ -155,7 +159,10 @@ func (x *exchange) sendStream() (broken bool) {
 				return x.lost(err)
 			}
 		}
-		n, err := x.readPiece(x.buf)
+		n, err := x.await(p, x.buf)
+		if p != nil && p.lost != nil {
+			return x.lost(p.lost)
+		}
 		last := err == io.EOF
 		if err != nil && !last {
 			return x.breakOff(x.buf[:n], err)

@@ -116,6 +116,9 @@ type Settings struct {
 	BufferedBodyMax      Size
 	BufferedResponseMax  Size
 	StreamEventMax       Size
+	AIStreamKeepAlive    time.Duration
+	AIStreamFirstToken   time.Duration
+	AIStreamIdle         time.Duration
 	UpstreamHeadSize     Size
 	ConnectionsMax       int
 	ConnectionsPerClient int

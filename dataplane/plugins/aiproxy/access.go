@@ -3,6 +3,7 @@ package aiproxy
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -27,6 +28,7 @@ type call struct {
 	acceptsGzip bool
 	named       bool // the answer is to name the model
 	words       int  // of the prompt, counted when an answer without counts may come
+	status      int  // the provider's, of an error that is told anew
 
 	answered      bool      // the answer is one of the model's, with status 200
 	done          time.Time // when the last of the answer was there
@@ -55,10 +57,10 @@ func (h *Handler) Access(r *plugin.Request) error {
 // told makes the answer of what went wrong before the call was sent.
 func (h *Handler) told(err error) error {
 	if told, ok := errors.AsType[*client.Error](err); ok {
-		return refuse(http.StatusBadRequest, told.Message)
+		return h.refuse(http.StatusBadRequest, told.Message)
 	}
 	if proof, ok := errors.AsType[*target.ProofError](err); ok {
-		reject := refuse(http.StatusInternalServerError, target.Failed)
+		reject := h.refuse(http.StatusInternalServerError, target.Failed)
 		reject.Cause = proof
 		return reject
 	}
@@ -66,9 +68,12 @@ func (h *Handler) told(err error) error {
 }
 
 func (h *Handler) access(r *plugin.Request, c *call) error {
-	formModel, err := h.read(r, &c.Request)
+	form, err := h.read(r, &c.Request)
 	if err != nil {
 		return err
+	}
+	if h.conduct.collection && c.Request.Operation == "" {
+		c.Request.Operation = member(r, h.route)
 	}
 	if !h.caller.HasPrompt(&c.Request) {
 		return client.ErrNoPrompt
@@ -77,26 +82,32 @@ func (h *Handler) access(r *plugin.Request, c *call) error {
 		return err
 	}
 	asked := c.Request.Model
-	if c.Request.Body == nil {
-		asked = formModel
+	if c.Request.Body == nil && asked == "" {
+		asked = form.model
 	}
-	if err := h.target.Choose(&c.call, asked, c.Route == llm.Preserve || c.Request.Body == nil); err != nil {
+	nameless := h.conduct.nameless || c.Request.Body == nil || h.conduct.collection && c.Request.Operation != ""
+	if err := h.target.Choose(&c.call, asked, nameless); err != nil {
 		return err
 	}
 	c.RequestModel = c.call.Model
 	if err := h.caller.Judge(&c.Request); err != nil {
 		return err
 	}
+	asks := c.Request.Streams || form.streams
 	switch {
-	case h.streaming == "always":
-		c.call.Streams = c.Request.Body != nil
-	case h.streaming == "deny" && c.Request.Streams:
+	case h.streaming == "always" && !asks:
+		// What cannot be streamed is not; a form passes as it is.
+		c.call.Streams = c.Request.Body != nil && (h.conduct.counted || h.route == llm.Responses || h.route == llm.Preserve)
+	case h.streaming == "deny" && asks:
 		return &client.Error{Message: "response streaming is not enabled for this LLM"}
 	default:
-		c.call.Streams = c.Request.Streams
+		c.call.Streams = asks
 	}
 	c.Streams = c.call.Streams
 	c.call.Operation = c.Request.Operation
+	if h.foreign && h.translator == nil {
+		return &client.Error{Message: fmt.Sprintf("no transformer for %s://%s", h.providerName, h.route)}
+	}
 	if err := h.locate(r, c); err != nil {
 		return err
 	}
@@ -105,11 +116,22 @@ func (h *Handler) access(r *plugin.Request, c *call) error {
 	}
 	_, debug := r.Header["Kong-Debug"]
 	c.named = h.nameHeader || debug
+	encodings := r.Header["Accept-Encoding"]
 	if err := h.target.Aim(r, &c.call); err != nil {
 		return err
 	}
-	if !c.Streams {
+	switch {
+	case c.Streams:
+		r.Upstream.Patience = h.env.Limits.Streams.FirstToken
+	case h.conduct.held:
 		r.HoldResponse(0)
+	default:
+		// Nobody here reads the answer, so its encoding is the caller's to choose.
+		if encodings == nil {
+			delete(r.Header, "Accept-Encoding")
+		} else {
+			r.Header["Accept-Encoding"] = encodings
+		}
 	}
 	return nil
 }
@@ -127,68 +149,73 @@ func (h *Handler) locate(r *plugin.Request, c *call) error {
 	return &plugin.Reject{Status: http.StatusInternalServerError, Cause: err}
 }
 
-// read reads the call. For a multipart form, which goes up as it is, it gives the
-// model that the form names.
-func (h *Handler) read(r *plugin.Request, into *llm.Request) (formModel string, err error) {
-	body, err := r.Body(h.bodyLimit)
-	if errors.Is(err, plugin.ErrBodyTooLarge) {
-		// For Kong a body that is too large to be read is one that cannot be read.
-		return "", client.ErrUnreadable
-	}
+// read reads the call. A multipart form goes up as it is; then what it says of
+// model and stream is given.
+func (h *Handler) read(r *plugin.Request, into *llm.Request) (form, error) {
+	read, err := exchange.Inspect(r, h.caller, h.bodyLimit)
 	if err != nil {
-		return "", err
+		return form{}, err
 	}
-	full := r.Header.Get("Content-Type")
-	kind, _, _ := strings.Cut(full, ";")
-	switch kind = strings.ToLower(strings.TrimSpace(kind)); {
-	case kind == "multipart/form-data":
-		into.Format = llm.OpenAI
-		return formField(full, body, "model")
-	case kind == "application/x-www-form-urlencoded":
-		if body, err = client.FormObject(string(body)); err != nil {
-			return "", err
-		}
-		r.SetBody(body)
-		r.Header["Content-Type"] = []string{"application/json"}
-	case kind == "" && len(body) > 0 && h.route != llm.Preserve:
-		// It is read as JSON, and so the provider must read it.
-		r.Header["Content-Type"] = []string{"application/json"}
-	case kind == "", kind == "application/json":
-	case strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json"):
-	case len(body) == 0 && h.route == llm.Preserve:
-	default:
-		return "", client.ErrUnreadable
+	*into = *read
+	into.Route = h.route
+	if read.Decoder != nil {
+		return form{}, nil
 	}
-	return "", h.caller.Read(client.Incoming{Method: r.Method, Path: r.Path, Named: r.Named, Body: body}, into)
+	body, err := r.Body(h.bodyLimit)
+	if err != nil {
+		return form{}, err
+	}
+	return readForm(r.Header.Get("Content-Type"), body)
 }
 
-// formField finds a short field of a multipart form. A form that cannot be read
-// is passed on as it is, as by Kong, so that it names none; one that names the
-// field twice means two things.
-func formField(contentType string, body []byte, name string) (value string, err error) {
+// form is what a multipart form says of a call.
+type form struct {
+	model   string
+	streams bool
+}
+
+// formParts is how many parts of a form are looked at, and formField how much of
+// one that is.
+const (
+	formParts = 100
+	formField = 1 << 10
+)
+
+// readForm finds the short fields of a multipart form that matter. A form that
+// cannot be read is passed on as it is, as by Kong, so that it names nothing; one
+// that names a field twice means two things.
+func readForm(contentType string, body []byte) (form, error) {
 	_, params, err := mime.ParseMediaType(contentType)
 	if err != nil || params["boundary"] == "" {
-		return "", nil
+		return form{}, nil
 	}
-	form, found := multipart.NewReader(bytes.NewReader(body), params["boundary"]), false
-	for range 100 {
-		part, err := form.NextRawPart()
+	var found form
+	seen := map[string]bool{}
+	parts := multipart.NewReader(bytes.NewReader(body), params["boundary"])
+	for range formParts {
+		part, err := parts.NextRawPart()
 		if err != nil {
-			return value, nil
+			return found, nil
 		}
-		if part.FormName() != name {
+		name := part.FormName()
+		if name != "model" && name != "stream" {
 			continue
 		}
-		if found {
-			return "", &client.Error{Message: (&llm.AmbiguousError{Name: name}).Error()}
+		if seen[name] {
+			return form{}, &client.Error{Message: (&llm.AmbiguousError{Name: name}).Error()}
 		}
-		text, err := io.ReadAll(io.LimitReader(part, 1<<10))
+		seen[name] = true
+		text, err := io.ReadAll(io.LimitReader(part, formField))
 		if err != nil {
-			return "", nil
+			return form{}, nil
 		}
-		found, value = true, string(text)
+		if name == "model" {
+			found.model = string(text)
+		} else {
+			found.streams = strings.EqualFold(strings.TrimSpace(string(text)), "true")
+		}
 	}
-	return "", client.ErrUnreadable
+	return form{}, client.ErrUnreadable
 }
 
 // convert writes the body that goes upstream.

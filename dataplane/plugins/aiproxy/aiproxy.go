@@ -8,8 +8,8 @@
 package aiproxy
 
 import (
-	"errors"
 	"fmt"
+	"net/http"
 
 	pluginpb "github.com/gibbon-gateway/gibbon/gen/gibbon/plugin/v1"
 
@@ -29,6 +29,7 @@ var (
 	_ plugin.HeaderFilter = (*Handler)(nil)
 	_ plugin.BodyFilter   = (*Handler)(nil)
 	_ plugin.CutFilter    = (*Handler)(nil)
+	_ plugin.IdleFilter   = (*Handler)(nil)
 	_ plugin.Logger       = (*Handler)(nil)
 )
 
@@ -38,8 +39,14 @@ type Handler struct {
 	target *target.Target
 	// provider is the target's, which reads its answers.
 	provider provider.Provider
-	caller   *client.OpenAI
-	route    llm.Route
+	caller   client.Format
+	// translator is the caller's format again where its callers can be served by
+	// any provider; nil: by one that speaks the format.
+	translator client.Translator
+	// foreign says that the provider speaks another format than the caller.
+	foreign bool
+	route   llm.Route
+	conduct conduct
 
 	// refusal is why this version cannot run the configuration; then every call is
 	// answered with it.
@@ -62,6 +69,7 @@ func New(cfg *pluginpb.AiProxy, env plugin.Env) (*Handler, error) {
 	h := &Handler{
 		env:          env,
 		route:        llm.Route(cfg.GetRouteType()),
+		conduct:      conductOf(llm.Route(cfg.GetRouteType())),
 		providerName: model.GetProvider(),
 		prices:       price.Configured(model.GetOptions()),
 		streaming:    "allow",
@@ -81,7 +89,7 @@ func New(cfg *pluginpb.AiProxy, env plugin.Env) (*Handler, error) {
 	}
 	if reason := h.setFormats(cfg); reason != "" {
 		env.Log.Warn("this version does not run the configuration; its calls are refused", "reason", reason)
-		h.refusal = refuse(501, reason)
+		h.refusal = plugin.JSON(http.StatusNotImplemented, client.AppendError(nil, reason))
 	}
 	return h, nil
 }
@@ -90,22 +98,26 @@ func New(cfg *pluginpb.AiProxy, env plugin.Env) (*Handler, error) {
 // configuration; empty when it can.
 func (h *Handler) setFormats(cfg *pluginpb.AiProxy) string {
 	format := llm.Format(cfg.GetLlmFormat())
-	if format != "" && format != llm.OpenAI {
-		return fmt.Sprintf("llm_format '%s' is not supported by this version of the gateway", format)
+	if format == "" {
+		format = llm.OpenAI
 	}
-	to, err := target.New(target.Config{Route: h.route, Model: cfg.GetModel(), Auth: cfg.GetAuth(), Format: llm.OpenAI}, h.env)
-	if errors.Is(err, target.ErrNoProvider) {
+	to, err := target.New(target.Config{Route: h.route, Model: cfg.GetModel(), Auth: cfg.GetAuth(), Format: format}, h.env)
+	if err != nil {
 		return fmt.Sprintf("provider '%s' is not supported by this version of the gateway", h.providerName)
 	}
-	if !to.Runs() {
-		return fmt.Sprintf("route type '%s' of provider '%s' is not supported by this version of the gateway", h.route, h.providerName)
+	limits := llm.Limits{Depth: h.env.Limits.Depth, Values: h.env.Limits.Values, Event: h.env.Limits.Event}
+	caller, ok := client.For(format, h.route, to.Param(), limits)
+	if !ok {
+		return fmt.Sprintf("llm_format '%s' is not supported by this version of the gateway", format)
 	}
-	h.target, h.provider, h.caller = to, to.Provider(), client.NewOpenAI(h.route, to.Param())
-	h.caller.Limits = llm.Limits{Depth: h.env.Limits.Depth, Values: h.env.Limits.Values, Event: h.env.Limits.Event}
+	h.target, h.provider, h.caller = to, to.Provider(), caller
+	h.translator, _ = caller.(client.Translator)
+	h.foreign = h.route != llm.Preserve && to.Upstream() != format
 	return ""
 }
 
-// refuse is an answer in the shape of Kong's AI plugins.
-func refuse(status int, message string) *plugin.Reject {
-	return plugin.JSON(status, client.AppendError(nil, message))
+// refuse is an answer in the shape of the caller's errors; for callers of
+// OpenAI's format that is the shape of Kong's AI plugins.
+func (h *Handler) refuse(status int, message string) *plugin.Reject {
+	return plugin.JSON(status, h.caller.AppendError(nil, &llm.Failure{Status: status, Message: message}))
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gibbon-gateway/gibbon/dataplane/llm"
 	"github.com/gibbon-gateway/gibbon/dataplane/llm/client"
+	"github.com/gibbon-gateway/gibbon/dataplane/llm/provider"
 	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
 )
 
@@ -34,16 +35,25 @@ func (h *Handler) Header(r *plugin.Request) error {
 	c.done = time.Now()
 	body, held := r.Response.Body()
 	if !held {
+		c.answered = r.Response.Status == http.StatusOK
+		h.name(r, c)
 		return nil
 	}
 	return h.answer(r, c, body)
+}
+
+// name tells the caller which model was asked.
+func (h *Handler) name(r *plugin.Request, c *call) {
+	if c.named && r.Response.Status == http.StatusOK {
+		r.Response.Header["X-Kong-Llm-Model"] = []string{h.providerName + "/" + headerText(c.RequestModel)}
+	}
 }
 
 // answer handles a whole answer.
 func (h *Handler) answer(r *plugin.Request, c *call, body []byte) error {
 	response := &r.Response
 	packed := isGzip(response.Header)
-	if response.Status != http.StatusOK {
+	if response.Status != http.StatusOK && !h.explains() {
 		if h.logPayload {
 			c.answerLogged = slices.Clone(body[:min(len(body), loggedPayload)])
 		}
@@ -60,8 +70,19 @@ func (h *Handler) answer(r *plugin.Request, c *call, body []byte) error {
 		}
 		// A body that is no gzip after all is found to be no JSON below.
 	}
-	if c.named {
-		response.Header["X-Kong-Llm-Model"] = []string{h.providerName + "/" + headerText(c.RequestModel)}
+	if response.Status != http.StatusOK {
+		if h.logPayload {
+			c.answerLogged = slices.Clone(plain[:min(len(plain), loggedPayload)])
+		}
+		told := h.caller.AppendError(nil, provider.Failure(response.Status, plain))
+		h.readyError(r)
+		response.SetBody(told)
+		return h.recode(r, c, told, false)
+	}
+	h.name(r, c)
+	if !h.target.Runs() {
+		c.answered = true // on its way through, by a provider that is known to nobody
+		return h.recode(r, c, body, packed)
 	}
 	if len(plain) == 0 && c.Route != llm.Preserve {
 		h.fail(r, "no response body found when transforming response")
@@ -72,9 +93,15 @@ func (h *Handler) answer(r *plugin.Request, c *call, body []byte) error {
 		h.fail(r, fmt.Sprintf("transformation failed from type %s://%s: %s", h.providerName, c.Route, err))
 		return nil
 	}
+	if h.foreign {
+		if answer.Body = h.translate(c, &answer); answer.Body == nil {
+			h.fail(r, fmt.Sprintf("no transformer available from format %s://%s", h.providerName, c.Route))
+			return nil
+		}
+	}
 	c.answered = true
 	c.ResponseModel, c.Usage = answer.Model, answer.Usage
-	if c.Route != llm.Preserve {
+	if h.conduct.counted {
 		if c.Usage.Input != llm.Reported {
 			c.Usage.EstimateInput(llm.EstimatePrompt(h.caller.Words(&c.Request), false))
 		}
@@ -92,14 +119,51 @@ func (h *Handler) answer(r *plugin.Request, c *call, body []byte) error {
 	return h.recode(r, c, answer.Body, false)
 }
 
+// translate writes an answer in the caller's format; nil when that has no words
+// for it.
+func (h *Handler) translate(c *call, a *provider.Answer) []byte {
+	switch {
+	case a.Chat != nil:
+		if a.TextLength == 0 {
+			a.TextLength = a.Chat.TextLength()
+		}
+		return h.translator.AppendAnswer(nil, &c.Request, a.Chat)
+	case a.Embedding != nil:
+		if w, ok := h.caller.(client.EmbeddingWriter); ok {
+			return w.AppendEmbedding(nil, &c.Request, a.Embedding)
+		}
+	}
+	return nil
+}
+
+// explains says that callers cannot read the provider's errors, so that they are
+// told anew. Callers of OpenAI's format get them as they are, as from Kong.
+func (h *Handler) explains() bool { return h.foreign && h.caller.Name() != llm.OpenAI }
+
+// readyError readies the head of the answer for an error in the caller's format.
+func (h *Handler) readyError(r *plugin.Request) {
+	response := &r.Response
+	switch {
+	case response.Status == 529 && h.caller.Name() != llm.Anthropic:
+		// A status that only Anthropic's callers know.
+		response.Status = http.StatusServiceUnavailable
+	case response.Status == http.StatusRequestTimeout && h.caller.Name() == llm.Anthropic:
+		response.Status = http.StatusGatewayTimeout
+	}
+	delete(response.Header, "Content-Encoding")
+	delete(response.Header, "Etag")
+	response.Header["Content-Type"] = []string{"application/json"}
+}
+
 // fail replaces the answer by an error of the gateway's, as Kong does: with the
 // headers that came with the answer.
 func (h *Handler) fail(r *plugin.Request, message string) {
-	r.Response.Status = http.StatusInternalServerError
+	const status = http.StatusInternalServerError
+	r.Response.Status = status
 	delete(r.Response.Header, "Content-Encoding")
 	delete(r.Response.Header, "Etag")
 	r.Response.Header["Content-Type"] = []string{"application/json; charset=utf-8"}
-	r.Response.SetBody(client.AppendError(nil, message))
+	r.Response.SetBody(h.caller.AppendError(nil, &llm.Failure{Status: status, Message: message}))
 }
 
 // recode makes the encoding of a whole body what the client accepts. A body that

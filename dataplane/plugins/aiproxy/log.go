@@ -23,7 +23,7 @@ func (h *Handler) Log(r *plugin.Request) {
 	if c.stream.unpacker != nil {
 		c.stream.unpacker.close()
 	}
-	if c.Streams && c.answered && c.Route != llm.Preserve {
+	if c.Streams && c.answered && h.conduct.counted {
 		if c.Usage.Input != llm.Reported {
 			c.Usage.EstimateInput(llm.EstimatePrompt(c.words, true))
 		}

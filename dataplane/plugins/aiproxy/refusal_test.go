@@ -80,9 +80,10 @@ func TestRefusals(t *testing.T) {
 		{"template climbs in the url", url("http://127.0.0.1:1/a/$(headers.x-m)/b"), good, "", http.Header{"X-M": {"../.."}}, 400, "headers key x-m cannot be used in an address"},
 		{"host from the request, with credentials", url("http://$(headers.x-m):1/"), good, "", http.Header{"X-M": {"evil"}}, 500, before},
 		{"bad host from the request", free("http://$(headers.x-m):1/"), good, "", http.Header{"X-M": {"a/b@c"}}, 400, "headers key x-m cannot be used in an address"},
-		{"provider of a later version", with(t, chat, `"provider":"openai"`, `"provider":"gemini"`), good, "", nil, 501, "provider 'gemini' is not supported by this version of the gateway"},
-		{"route type of a later version", with(t, chat, "llm/v1/chat", "llm/v1/embeddings"), good, "", nil, 501, "route type 'llm/v1/embeddings' of provider 'openai' is not supported by this version of the gateway"},
-		{"format of a later version", with(t, chat, `"llm_format":"openai"`, `"llm_format":"anthropic"`), good, "", nil, 501, "llm_format 'anthropic' is not supported by this version of the gateway"},
+		{"provider that nobody knows", with(t, chat, `"provider":"openai"`, `"provider":"nobody"`), good, "", nil, 501, "provider 'nobody' is not supported by this version of the gateway"},
+		{"format that nobody knows", with(t, chat, `"llm_format":"openai"`, `"llm_format":"klingon"`), good, "", nil, 501, "llm_format 'klingon' is not supported by this version of the gateway"},
+		{"nothing to embed", with(t, chat, "llm/v1/chat", "llm/v1/embeddings"), good, "", nil, 400, "request body doesn't contain valid prompts"},
+		{"kind of calls that the provider has not", with(t, chat, `"provider":"openai"`, `"provider":"cerebras"`, "llm/v1/chat", "llm/v1/embeddings"), `{"input":"x"}`, "", nil, 400, "no transformer for cerebras://llm/v1/embeddings"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

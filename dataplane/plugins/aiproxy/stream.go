@@ -20,76 +20,94 @@ const (
 	passing    streamMode = iota // on as they come
 	watching                     // on as they come, and read for the counts
 	converting                   // written anew, event by event
+	explaining                   // an error, kept to be told in the caller's format
 )
 
 // brokenOff is what callers are told when an answer is not whole. It says nothing
 // of the inside.
 const brokenOff = "the answer broke off before it was complete"
 
+// unsupported is what a caller is told when nothing that the provider streams can
+// be read, in Kong's words.
+const unsupported = "empty or unsupported transformer response"
+
 var (
 	errUnreadableStream = errors.New("the provider's stream cannot be read")
 	errTruncatedStream  = errors.New("the provider's stream ended before the answer was complete")
+	errFirstToken       = errors.New("the model did not begin to answer in time")
+	errSilent           = errors.New("the model fell silent in the middle of its answer")
 )
+
+// explained is how much of an error that a provider streams is read.
+const explained = 64 << 10
 
 // stream is the state of a streamed answer.
 type stream struct {
 	mode     streamMode
 	unpacker *unpacker // nil: the pieces are not packed
 	reader   provider.StreamReader
-	writer   client.StreamWriter
-	events   llm.EventReader
-	values   llm.ValueReader
-	isSSE    bool
+	writer   client.StreamWriter // nil: the caller's format cannot be written
+	cutter   cutter
 
 	out      []byte // what is given back, used again
 	frames   int    // events that could be read
+	begun    bool   // something of the answer came
 	finished bool   // the provider gave a reason for the end
 	failed   bool   // the provider streamed an error
 	ended    bool   // the end mark, or a failure, has been written
 	broken   error  // why nothing more is passed on
 
+	opened    time.Time // when the head of the answer came
+	lastEvent time.Time // when the provider last said something
+	lastSent  time.Time // when the caller last got something
+
 	length llm.TextLength
-	text   []byte // the joined text, with log_payloads
+	text   []byte // the joined text, with log_payloads; or an error's body
 }
 
 // openStream looks at the head of an answer to a call that asked for a stream.
 func (h *Handler) openStream(r *plugin.Request, c *call) {
 	response, s := &r.Response, &c.stream
-	s.events.Max, s.values.Max = h.env.Limits.Event, h.env.Limits.Event
 	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
-	readable := err == nil && response.Status == http.StatusOK
-	switch kind {
-	case "text/event-stream":
-		s.isSSE = true
-	case "application/json", "application/stream+json", "application/x-ndjson":
-	default:
-		readable = false
-	}
-	if response.Status == http.StatusOK && c.named {
-		response.Header["X-Kong-Llm-Model"] = []string{h.providerName + "/" + headerText(c.RequestModel)}
-	}
+	framing, known := framingOf(kind)
+	readable := err == nil && known && response.Status == http.StatusOK && h.target.Runs()
+	h.name(r, c)
 	packed := isGzip(response.Header)
 	if coding := response.Header.Get("Content-Encoding"); !packed && coding != "" && coding != "identity" {
 		readable = false // an encoding that nobody asked for
 	}
 	switch {
-	case readable && c.Route != llm.Preserve:
+	case readable && h.translator != nil && (h.conduct.counted || h.foreign):
 		s.mode = converting
 		response.Header["Content-Type"] = []string{"text/event-stream"}
 		delete(response.Header, "Content-Length")
 	case readable && (!packed || !c.acceptsGzip):
 		s.mode = watching
+	case response.Status != http.StatusOK && h.explains():
+		s.mode = explaining
 	}
-	if packed && (s.mode == converting || !c.acceptsGzip) {
+	if packed && (s.mode == converting || s.mode == explaining || !c.acceptsGzip) {
 		s.unpacker = newUnpacker()
 		delete(response.Header, "Content-Encoding")
 		delete(response.Header, "Content-Length")
 	}
-	if s.mode != passing {
+	switch s.mode {
+	case explaining:
+		c.status = response.Status
+		h.readyError(r)
+		delete(response.Header, "Content-Length")
+	case watching, converting:
 		c.answered = true
-		c.words = h.caller.Words(&c.Request)
+		if h.conduct.counted {
+			c.words = h.caller.Words(&c.Request)
+		}
+		s.cutter.open(framing, h.env.Limits.Event)
 		s.reader = h.provider.Stream(&c.call.Call)
-		s.writer = h.caller.Writer(&c.Request, c.call.Model)
+		if h.translator != nil {
+			s.writer = h.translator.Writer(&c.Request, c.call.Model)
+		}
+		s.opened = time.Now()
+		s.lastSent = s.opened
 	}
 	c.Request = llm.Request{}
 }
@@ -124,17 +142,64 @@ func (h *Handler) Body(r *plugin.Request, chunk []byte, last bool) ([]byte, erro
 		if s.unpacker == nil && s.mode == watching {
 			return chunk, nil
 		}
+		if len(s.out) > 0 {
+			s.lastSent = time.Now()
+		}
 		return s.out, nil
 	}
 	s.broken = err
 	h.env.Log.Warn("streamed answer broke off", "error", err)
+	if s.unpacker == nil && s.mode == watching {
+		s.out = append(s.out, chunk...)
+	}
 	return s.out, s.lastWords(err)
+}
+
+// Idle keeps the caller of a silent model waiting, or gives the model up.
+func (h *Handler) Idle(r *plugin.Request, now time.Time) (words []byte, again time.Duration, err error) {
+	c := h.of(r)
+	if c == nil || !c.Streams || c.stream.opened.IsZero() {
+		return nil, 0, nil
+	}
+	s, times := &c.stream, &h.env.Limits.Streams
+	if s.ended || s.failed || s.broken != nil {
+		return nil, 0, nil
+	}
+	since, most, late := s.lastEvent, times.Idle, errSilent
+	if c.firstToken.IsZero() {
+		since, most, late = s.opened, times.FirstToken, errFirstToken
+		if !r.Record.Dialled.IsZero() {
+			since = r.Record.Dialled
+		}
+	}
+	if most > 0 {
+		if again = most - now.Sub(since); again <= 0 {
+			return nil, 0, late
+		}
+	} else if times.Idle > 0 {
+		again = times.Idle // it counts from the first token on
+	}
+	// Only between events that the gateway writes itself is there a place for
+	// words of its own.
+	if times.KeepAlive <= 0 || s.mode != converting {
+		return nil, again, nil
+	}
+	left := times.KeepAlive - now.Sub(s.lastSent)
+	if left <= 0 {
+		s.out = s.writer.AppendKeepAlive(s.out[:0])
+		words, s.lastSent, left = s.out, now, times.KeepAlive
+	}
+	if again == 0 || left < again {
+		again = left
+	}
+	return words, again, nil
 }
 
 // lastWords adds the event that says that an answer is not whole, unless the end
 // is written already.
 func (s *stream) lastWords(err error) error {
-	if s.ended || s.mode == passing || !s.isSSE && s.mode == watching {
+	if s.ended || s.mode == passing || s.mode == explaining || s.writer == nil ||
+		s.cutter.framing != eventLines && s.mode == watching {
 		return err
 	}
 	s.ended = true
@@ -162,18 +227,17 @@ func (h *Handler) Cut(r *plugin.Request, _ error) []byte {
 // take reads a piece of a stream that is not packed, or not any more.
 func (c *call) take(plain []byte) error {
 	s := &c.stream
+	if s.mode == explaining {
+		s.text = append(s.text, plain[:min(len(plain), explained-len(s.text))]...)
+		return nil
+	}
 	if s.mode != converting && s.unpacker != nil {
 		s.out = append(s.out, plain...)
 	}
-	switch {
-	case s.mode == passing:
+	if s.mode == passing {
 		return nil
-	case s.isSSE:
-		return s.pardon(s.events.Read(plain, c.event))
 	}
-	return s.pardon(s.values.Read(plain, func(value []byte) error {
-		return c.event(llm.ServerEvent{Data: value})
-	}))
+	return s.pardon(s.cutter.read(plain, c.event))
 }
 
 // pardon keeps what is only watched from being broken off.
@@ -197,19 +261,36 @@ func (c *call) event(event llm.ServerEvent) error {
 			// Kong passes over what it cannot read once an answer has begun.
 			return nil
 		}
-		s.ended = true
-		s.out = append(s.out, client.UnreadableFrame...)
-		return errUnreadableStream
+		return c.unreadable()
 	}
 	s.frames++
+	if len(frame.Events) > 0 {
+		s.lastEvent = time.Now()
+	}
 	for i := range frame.Events {
 		c.note(&frame.Events[i])
 	}
-	s.ended = frame.Done
 	if s.mode == converting {
 		s.out = s.writer.Append(s.out, frame)
+		if frame.Done {
+			s.out = s.writer.AppendEnd(s.out)
+		}
 	}
+	// Nothing may follow the failure that the writer has told of either.
+	s.ended = frame.Done || s.failed && c.handler.foreign
 	return nil
+}
+
+// unreadable ends a stream of which nothing can be read.
+func (c *call) unreadable() error {
+	s := &c.stream
+	s.ended = true
+	if c.handler.caller.Name() == llm.OpenAI {
+		s.out = append(s.out, client.UnreadableFrame...)
+	} else {
+		s.out = s.writer.AppendFailure(s.out, &llm.Failure{Message: unsupported})
+	}
+	return errUnreadableStream
 }
 
 // note takes what an event says.
@@ -221,6 +302,7 @@ func (c *call) note(event *llm.Event) {
 			c.ResponseModel = event.Model
 		}
 	case llm.EventText:
+		s.begun = true
 		s.length.Add(event.Text)
 		if c.handler.logPayload && len(s.text) < loggedPayload {
 			s.text = append(s.text, event.Text...)
@@ -241,23 +323,34 @@ func (c *call) note(event *llm.Event) {
 // end mark nor a reason for its end is not whole, however politely it ended.
 func (c *call) finish() error {
 	s := &c.stream
-	if s.mode == passing {
+	switch s.mode {
+	case passing:
+		return nil
+	case explaining:
+		if c.handler.logPayload {
+			c.answerLogged = s.text
+		}
+		s.out = c.handler.caller.AppendError(s.out, provider.Failure(c.status, s.text))
 		return nil
 	}
-	if s.isSSE {
-		if err := s.pardon(s.events.Close(c.event)); err != nil {
-			return err
-		}
+	whole, err := s.cutter.close(c.event)
+	if err = s.pardon(err); err != nil {
+		return err
 	}
-	if s.ended || s.mode != converting || s.failed {
+	if s.mode == watching {
+		// Of what passes as it came, only an answer that has begun is known to be one.
+		if s.begun && !s.ended && !s.finished && !s.failed && c.Route != llm.Preserve {
+			return errTruncatedStream
+		}
+		return nil
+	}
+	if s.ended || s.failed || s.mode != converting {
 		return nil
 	}
 	switch {
 	case s.frames == 0:
-		s.ended = true
-		s.out = append(s.out, client.UnreadableFrame...)
-		return errUnreadableStream
-	case s.finished && !s.values.Partial():
+		return c.unreadable()
+	case s.finished && whole:
 		s.ended = true
 		s.out = s.writer.AppendEnd(s.out)
 		return nil

@@ -214,7 +214,7 @@ func TestAllocations(t *testing.T) {
 		}
 		h.Log(r)
 	})
-	const most = 22
+	const most = 23 // one of them is for the reading that all plugins share
 	t.Logf("%v allocations", got)
 	if got > most {
 		t.Errorf("%v allocations for one call, want at most %d", got, most)

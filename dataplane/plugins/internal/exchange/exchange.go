@@ -30,6 +30,9 @@ type Exchange struct {
 type slot struct {
 	exchange *Exchange
 	views    []*view
+	// The memory of the first view, which mostly is the only one.
+	first view
+	list  [1]*view
 }
 
 func slotOf(r *plugin.Request) *slot {
@@ -59,4 +62,5 @@ func Of(r *plugin.Request) *Exchange {
 func Begin(r *plugin.Request, e *Exchange) {
 	s := makeSlot(r)
 	s.exchange, s.views = e, nil
+	s.first, s.list[0] = view{}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/gibbon-gateway/gibbon/dataplane/llm"
 	"github.com/gibbon-gateway/gibbon/dataplane/llm/client"
 	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
+	"github.com/gibbon-gateway/gibbon/internal/uri"
 )
 
 // view is a body as one format reads it.
@@ -65,8 +66,17 @@ func Inspect(r *plugin.Request, format client.Format, limit int64) (*llm.Request
 			return &v.request, nil
 		}
 	}
-	v := &view{format: format, body: body}
-	if err := format.Read(client.Incoming{Method: r.Method, Path: r.Path, Named: r.Named, Body: body}, &v.request); err != nil {
+	v := &s.first
+	if v.format != nil {
+		v = new(view)
+	} else {
+		s.views = s.list[:0]
+	}
+	v.format, v.body = format, body
+	if err := format.Read(client.Incoming{Method: r.Method, Path: uri.Escape(r.Path), Named: r.Named, Body: body}, &v.request); err != nil {
+		if v == &s.first {
+			s.first = view{}
+		}
 		return nil, err
 	}
 	if kind == "" && len(body) > 0 && v.request.Route != llm.Preserve {

@@ -124,6 +124,9 @@ func (t *places) resolve(r *plugin.Request, p provider.Provider, call *provider.
 		return Address{}, t.err
 	}
 	endpoint, err := p.Endpoint(call)
+	if _, runs := p.Format(call.Route); !runs {
+		endpoint.Path = "" // it is not the path of this kind of calls
+	}
 	if err != nil && !t.whole {
 		if told, ok := errors.AsType[*provider.CallError](err); ok {
 			return Address{}, &client.Error{Message: told.Message}

@@ -55,7 +55,7 @@ func (t *Target) setAuth(cfg *pluginpb.AiAuth) {
 // Locate settles where the call goes; its model and whether it streams are known
 // by now. The error is a *client.Error when the request is at fault.
 func (t *Target) Locate(r *plugin.Request, call *Call) error {
-	if !t.runs {
+	if !t.runs && !t.passes() {
 		return &client.Error{Message: t.words.none(t.name, t.route)}
 	}
 	at, err := t.places.resolve(r, t.provider, &call.Call)

@@ -25,7 +25,30 @@ type prover struct {
 
 // provers are the vendors whose clouds want more than a key, by their names in
 // configurations.
-var provers = map[string]prover{}
+var provers = map[string]prover{
+	"bedrock": {
+		// A key for Bedrock in a header takes the place of a signature.
+		wanted: func(auth *pluginpb.AiAuth) bool { return auth.GetHeaderName() == "" },
+		part:   func(options *pluginpb.AiModelOptions) proto.Message { return options.GetBedrock() },
+		open: func(auth *pluginpb.AiAuth, options *pluginpb.AiModelOptions, calls http.RoundTripper) (identity.Source, error) {
+			b := options.GetBedrock()
+			return identity.NewAWS(identity.AWS{
+				AccessKeyID: auth.GetAwsAccessKeyId(), SecretAccessKey: auth.GetAwsSecretAccessKey(), Region: b.GetAwsRegion(),
+				AssumeRoleARN: b.GetAwsAssumeRoleArn(), RoleSessionName: b.GetAwsRoleSessionName(), STSEndpoint: b.GetAwsStsEndpointUrl(),
+			}, calls)
+		},
+	},
+	"gemini": {
+		wanted: (*pluginpb.AiAuth).GetGcpUseServiceAccount,
+		part:   func(*pluginpb.AiModelOptions) proto.Message { return nil },
+		open: func(auth *pluginpb.AiAuth, _ *pluginpb.AiModelOptions, calls http.RoundTripper) (identity.Source, error) {
+			return identity.NewGCP(identity.GCP{
+				ServiceAccountJSON: auth.GetGcpServiceAccountJson(),
+				MetadataURL:        auth.GetGcpMetadataUrl(), TokenURL: auth.GetGcpOauthTokenUrl(),
+			}, calls)
+		},
+	},
+}
 
 // setProof readies the proof of identity, where one is wanted. A source outlives
 // the instance as long as a later one proves the same identity.

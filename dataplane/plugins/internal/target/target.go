@@ -234,7 +234,10 @@ func (t *Target) Choose(call *Call, asked string, nameless bool) error {
 // its format, else one in the provider's. The error is a *client.Error in Kong's
 // words.
 func (t *Target) Body(call *Call, request *llm.Request) ([]byte, error) {
-	if !t.runs {
+	switch {
+	case t.passes():
+		return t.passed(request), nil
+	case !t.runs:
 		return nil, &client.Error{Message: t.words.none(t.name, t.route)}
 	}
 	body, err := t.provider.Request(&call.Call, request)
@@ -251,6 +254,21 @@ func (t *Target) Body(call *Call, request *llm.Request) ([]byte, error) {
 	return nil, &client.Error{Message: t.words.failed(t.name, t.route, err)}
 }
 
+// passes says that calls go through a provider that has no word on them: on a
+// preserve route nothing needs to be known of a body.
+func (t *Target) passes() bool { return t.route == llm.Preserve && !t.runs }
+
+// passed is a body on its way through, with the credentials that go into it.
+func (t *Target) passed(request *llm.Request) []byte {
+	if request.Format != llm.OpenAI || t.settings.ParamValue == "" ||
+		t.settings.ParamOverride && request.Fields.Has(llm.FieldParam) {
+		return request.Body
+	}
+	var edits llm.Edits
+	edits.Set(llm.FieldParam, t.settings.ParamValue)
+	return edits.AppendTo(nil, &request.Fields)
+}
+
 // Shown is the body as Body writes it with credentials in it written over, for
 // logs; nil when it cannot be written.
 func (t *Target) Shown(call *Call, request *llm.Request, body []byte) []byte {
@@ -261,6 +279,9 @@ func (t *Target) Shown(call *Call, request *llm.Request, body []byte) []byte {
 	settings.ParamValue, settings.ParamOverride = `"REDACTED"`, false
 	shown := call.Call
 	shown.Settings = &settings
+	if t.passes() {
+		return nil // nothing is known of where credentials stand in it
+	}
 	body, err := t.provider.Request(&shown, request)
 	if err != nil {
 		return nil
