@@ -26,6 +26,16 @@ type prover struct {
 // provers are the vendors whose clouds want more than a key, by their names in
 // configurations.
 var provers = map[string]prover{
+	"azure": {
+		wanted: (*pluginpb.AiAuth).GetAzureUseManagedIdentity,
+		part:   func(*pluginpb.AiModelOptions) proto.Message { return nil },
+		// As for Kong, the identity is an application's where a secret is configured.
+		open: func(auth *pluginpb.AiAuth, _ *pluginpb.AiModelOptions, calls http.RoundTripper) (identity.Source, error) {
+			return identity.NewAzure(identity.Azure{
+				TenantID: auth.GetAzureTenantId(), ClientID: auth.GetAzureClientId(), ClientSecret: auth.GetAzureClientSecret(),
+			}, calls)
+		},
+	},
 	"bedrock": {
 		// A key for Bedrock in a header takes the place of a signature.
 		wanted: func(auth *pluginpb.AiAuth) bool { return auth.GetHeaderName() == "" },
