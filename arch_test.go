@@ -88,6 +88,7 @@ var support = []string{
 	"controlplane/store/storetest/...",
 	"dataplane/plugin/plugintest/...",
 	"dataplane/router/routertest/...",
+	"dataplane/signals/signalstest/...",
 	"internal/testenv/...",
 	"internal/testpg/...",
 	"test/...",

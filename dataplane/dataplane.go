@@ -58,7 +58,8 @@ type DataPlane struct {
 	resolver *upstream.Resolver
 	calls    *http.Transport // of plugins
 	prices   price.Book
-	models   *signals.Metrics // nil: not wanted
+	models   *signals.Metrics  // nil: not wanted
+	exporter *signals.Exporter // nil: nothing is sent to a collector
 	proxy    *proxy.Proxy
 	follower *follow.Follower
 	front    *web.Server // the proxy's
@@ -105,6 +106,9 @@ func (d *DataPlane) wire(ctx context.Context) error {
 		d.models = signals.NewMetrics()
 	}
 	if d.build, err = buildOptions(d.cfg, plugins.All, &d.keeper, d.calls, &d.prices); err != nil {
+		return err
+	}
+	if d.exporter, err = newExporter(ctx, d.cfg); err != nil {
 		return err
 	}
 	options, err := d.proxyOptions()
@@ -295,6 +299,14 @@ func (d *DataPlane) close() error {
 	}
 	if d.calls != nil {
 		d.calls.CloseIdleConnections()
+	}
+	if d.exporter != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+		defer cancel()
+		if err := d.exporter.Close(ctx); err != nil {
+			// A collector that is away is no failure of the node.
+			d.cfg.Log.Warn("the collector did not get everything", "error", err)
+		}
 	}
 	return errors.Join(append(errs, d.resolver.Close())...)
 }

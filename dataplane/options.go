@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"github.com/gibbon-gateway/gibbon/dataplane/proxy"
 	"github.com/gibbon-gateway/gibbon/dataplane/router"
 	"github.com/gibbon-gateway/gibbon/dataplane/runtime"
+	"github.com/gibbon-gateway/gibbon/dataplane/signals"
 	"github.com/gibbon-gateway/gibbon/internal/buildinfo"
 	"github.com/gibbon-gateway/gibbon/internal/pki"
 	"github.com/gibbon-gateway/gibbon/internal/settings"
@@ -85,6 +87,22 @@ func limits(s *settings.Settings) plugin.Limits {
 		Event: int(s.StreamEventMax), Depth: s.JSONMaxDepth, Values: s.JSONMaxValues,
 		Streams: plugin.StreamTimes{KeepAlive: s.AIStreamKeepAlive, FirstToken: s.AIStreamFirstToken, Idle: s.AIStreamIdle},
 	}
+}
+
+// newExporter makes what sends to a collector; nil when the settings name none.
+func newExporter(ctx context.Context, cfg Config) (*signals.Exporter, error) {
+	s := cfg.Settings
+	if s.OTLPEndpoint == "" {
+		return nil, nil
+	}
+	headers, err := s.OTLPHeaderMap()
+	if err != nil {
+		return nil, err
+	}
+	return signals.Open(ctx, signals.Config{
+		Endpoint: s.OTLPEndpoint, HTTP: s.OTLPProtocol == "http", Headers: headers, Sampling: s.TracingSamplingRate,
+		NodeID: cfg.NodeID, Version: buildinfo.Version(), Log: cfg.Log.Logger,
+	})
 }
 
 func logLayout(s *settings.Settings) plugin.LogLayout {
@@ -165,6 +183,9 @@ func (d *DataPlane) proxyOptions() (proxy.Options, error) {
 	}
 	if d.models != nil {
 		o.Recorders = append(o.Recorders, d.models)
+	}
+	if d.exporter != nil {
+		o.Recorders = append(o.Recorders, d.exporter)
 	}
 	if o.MaxRequests == 0 {
 		o.MaxRequests = -1

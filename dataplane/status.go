@@ -216,6 +216,16 @@ func (d *DataPlane) metrics() *prometheus.Registry {
 		func() float64 { return float64(d.front.Accepted()) })
 	count("gibbon_connections_refused_total", "Connections to the proxy that were turned away.",
 		func() float64 { return float64(d.gate.Refused()) })
+	if e := d.exporter; e != nil {
+		count("gibbon_otlp_spans_lost_total", "Spans that did not reach the collector.", func() float64 {
+			spans, _ := e.Lost()
+			return float64(spans)
+		})
+		count("gibbon_otlp_exports_failed_total", "Times that the collector did not take what was sent.", func() float64 {
+			_, exports := e.Lost()
+			return float64(exports)
+		})
+	}
 	gauge("gibbon_requests_active", "Requests in progress.",
 		func() float64 { return float64(d.proxy.Counts().Active) })
 	gauge("gibbon_streams_active", "Answers in progress that are streams.",
