@@ -68,10 +68,8 @@ func (a *Anthropic) AppendAnswer(dst []byte, r *llm.Request, answer *llm.ChatAns
 		dst = append(dst, `,"input":`...)
 		dst = append(appendAnthropicInput(dst, c.Arguments), '}')
 	}
-	dst = append(dst, `],"stop_reason":`...)
-	dst = llm.AppendQuoted(dst, anthropicReason(choice.Finish, refused, calls > 0))
-	dst = append(dst, `,"stop_sequence":`...)
-	dst = appendAnthropicText(dst, choice.StopText)
+	dst = append(dst, "],"...)
+	dst = appendAnthropicReason(dst, anthropicReason(choice.Finish, refused, calls > 0), choice.StopText)
 	dst = append(dst, `,"usage":`...)
 	dst = appendAnthropicUsage(dst, &answer.Usage)
 	return append(dst, '}')
@@ -110,12 +108,16 @@ func anthropicCallID(id string) string {
 	return id
 }
 
-// appendAnthropicText appends a text, null when it is empty.
-func appendAnthropicText(dst []byte, text string) []byte {
-	if text == "" {
+// appendAnthropicReason appends the two members that say why an answer ended. The
+// text that it stopped at is null unless that is why.
+func appendAnthropicReason(dst []byte, reason, stopText string) []byte {
+	dst = append(dst, `"stop_reason":`...)
+	dst = llm.AppendQuoted(dst, reason)
+	dst = append(dst, `,"stop_sequence":`...)
+	if reason != "stop_sequence" || stopText == "" {
 		return append(dst, "null"...)
 	}
-	return llm.AppendQuoted(dst, text)
+	return llm.AppendQuoted(dst, stopText)
 }
 
 var anthropicNoNames = llm.NewLenientNames()

@@ -451,10 +451,8 @@ func (w *anthropicWriter) AppendEnd(dst []byte) []byte {
 			dst = w.start(dst, nil)
 		}
 		dst = w.drain(dst, true)
-		dst = append(dst, "event: message_delta\ndata: "+`{"type":"message_delta","delta":{"stop_reason":`...)
-		dst = llm.AppendQuoted(dst, anthropicReason(w.finish, w.refused, len(w.seen) > 0))
-		dst = append(dst, `,"stop_sequence":`...)
-		dst = appendAnthropicText(dst, w.stopText)
+		dst = append(dst, "event: message_delta\ndata: "+`{"type":"message_delta","delta":{`...)
+		dst = appendAnthropicReason(dst, anthropicReason(w.finish, w.refused, len(w.seen) > 0), w.stopText)
 		dst = append(dst, `},"usage":`...)
 		dst = appendAnthropicUsage(dst, &w.usage)
 		dst = append(dst, "}\n\n"...)

@@ -191,8 +191,9 @@ func anthropicReason(word string) llm.FinishReason {
 
 var (
 	anthropicUsageNames = llm.NewLenientNames("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens",
-		"output_tokens", "output_tokens_details", "service_tier", "iterations")
+		"output_tokens", "output_tokens_details", "service_tier", "iterations", "cache_creation")
 	anthropicDetailNames = llm.NewLenientNames("thinking_tokens")
+	anthropicCacheNames  = llm.NewLenientNames("ephemeral_1h_input_tokens")
 )
 
 const (
@@ -203,13 +204,14 @@ const (
 	anthropicUsageDetails
 	anthropicUsageTier
 	anthropicUsageIterations
+	anthropicUsageLifetimes
 )
 
 // anthropicCounts are the token counts of one answer, which come in pieces: a
 // later one replaces an earlier one, and what a piece leaves out stays.
 type anthropicCounts struct {
-	input, write, cached, output, thinking anthropicTokens
-	tier                                   string
+	input, write, long, cached, output, thinking anthropicTokens
+	tier                                         string
 }
 
 // read takes a member usage. final is false for the counts at a stream's begin,
@@ -221,6 +223,7 @@ func (c *anthropicCounts) read(text []byte, final bool) {
 	}
 	c.input.replace(&usage, anthropicUsageInput)
 	c.write.replace(&usage, anthropicUsageWrite)
+	c.long.replace(anthropicLong(&usage), 0)
 	c.cached.replace(&usage, anthropicUsageRead)
 	if tier, ok := usage.Text(anthropicUsageTier); ok {
 		c.tier = tier
@@ -243,14 +246,24 @@ func (c *anthropicCounts) read(text []byte, final bool) {
 		if one.Read(iteration, anthropicUsageNames) == nil {
 			all.input.add(&one, anthropicUsageInput)
 			all.write.add(&one, anthropicUsageWrite)
+			all.long.add(anthropicLong(&one), 0)
 			all.cached.add(&one, anthropicUsageRead)
 			all.output.add(&one, anthropicUsageOutput)
 		}
 		return true
 	})
 	if all.input.Known() && all.output.Known() {
-		c.input, c.write, c.cached, c.output = all.input, all.write, all.cached, all.output
+		c.input, c.write, c.long, c.cached, c.output = all.input, all.write, all.long, all.cached, all.output
 	}
+}
+
+// anthropicLong finds how much is to stay in the cache for an hour.
+func anthropicLong(usage *llm.Object) *llm.Object {
+	var lifetimes llm.Object
+	if usage.Kind(anthropicUsageLifetimes) == '{' && lifetimes.Read(usage.Value(anthropicUsageLifetimes), anthropicCacheNames) != nil {
+		return &llm.Object{}
+	}
+	return &lifetimes
 }
 
 // usage is what is known of the counts, in disjoint buckets.
@@ -258,7 +271,7 @@ func (c *anthropicCounts) usage() llm.Usage {
 	u := llm.Usage{Tier: c.tier}
 	if c.input.Known() {
 		u.Input = llm.Reported
-		u.Fresh, u.CacheRead, u.CacheWrite = c.input.Tokens, c.cached.Tokens, c.write.Tokens
+		u.Fresh, u.CacheRead, u.CacheWrite, u.CacheWriteLong = c.input.Tokens, c.cached.Tokens, c.write.Tokens, c.long.Tokens
 	}
 	if c.output.Known() {
 		u.Output = llm.Reported
