@@ -106,10 +106,13 @@ func (t *Target) Aim(r *plugin.Request, call *Call) error {
 	if err != nil {
 		return &ProofError{err}
 	}
-	return t.prove(r.Context(), &identity.Outgoing{
+	out := &identity.Outgoing{
 		Method: r.Method, Scheme: at.Scheme, Host: at.hostText(),
 		Path: r.Upstream.Path, Query: query, Header: r.Header, Body: body,
-	})
+	}
+	err = t.prove(r.Context(), out)
+	r.Upstream.Query = out.Query // without credentials that the caller sent in it
+	return err
 }
 
 func (t *Target) prove(ctx context.Context, out *identity.Outgoing) error {
