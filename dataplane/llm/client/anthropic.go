@@ -37,11 +37,12 @@ var anthropicFields = []string{
 	llm.FieldTopP:        "top_p",
 	llm.FieldTopK:        "top_k",
 	llm.FieldParam:       "",
-	llm.FieldParam + 1:   "tools",
-	llm.FieldParam + 2:   "tool_choice",
-	llm.FieldParam + 3:   "stop_sequences",
-	llm.FieldParam + 4:   "metadata",
-	llm.FieldParam + 5:   "output_config",
+	// Places of members that only OpenAI's other APIs have.
+	llm.FieldStreamOptions:   "output_config",
+	llm.FieldInput:           "tools",
+	llm.FieldMaxOutputTokens: "tool_choice",
+	llm.FieldDimensions:      "stop_sequences",
+	llm.FieldExtraBody:       "metadata",
 }
 
 // NewAnthropic makes a reader of calls. param is the name of a member of the body
