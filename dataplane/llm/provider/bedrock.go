@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"fmt"
 	"net/http"
 
 	"github.com/gibbon-gateway/gibbon/dataplane/llm"
@@ -16,13 +17,14 @@ var _ Provider = (*Bedrock)(nil)
 // Name is the vendor's name in configurations.
 func (b *Bedrock) Name() string { return "bedrock" }
 
-// Format is Bedrock's own for all that it runs.
+// Format is Bedrock's own for all that it runs. Of images, videos and batches it
+// runs what callers of its own format ask for.
 func (b *Bedrock) Format(route llm.Route) (llm.Format, bool) {
 	switch route {
-	case llm.Chat, llm.Completions, llm.Embeddings, llm.Preserve:
+	case llm.Chat, llm.Completions, llm.Embeddings, llm.Images, llm.ImageEdits, llm.Videos, llm.Batches, llm.Preserve:
 		return llm.Bedrock, true
 	}
-	return llm.Bedrock, false
+	return "", false
 }
 
 // AcceptEncoding leaves out what the gateway cannot read: brotli and zstd.
@@ -48,8 +50,10 @@ func (b *Bedrock) Request(call *Call, request *llm.Request) ([]byte, error) {
 		err = bedrockEmbed(&w, call, request)
 	case llm.Completions:
 		err = bedrockComplete(&w, call, request)
-	default:
+	case llm.Chat:
 		err = bedrockConverse(&w, call, request)
+	default:
+		err = fmt.Errorf("%s is only for callers of Bedrock's own format", call.Route)
 	}
 	if err != nil {
 		return nil, err

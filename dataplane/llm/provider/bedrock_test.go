@@ -166,6 +166,7 @@ func TestBedrockRequestRefused(t *testing.T) {
 		{llm.Chat, "m", user(`{"type":"image_url","image_url":{"url":"https://x.test/a.png"}}`), "Bedrock takes images and documents as data or from S3, and fetches none"},
 		{llm.Chat, "m", user(`{"type":"image_url","image_url":{"url":"data:image/bmp;base64,AA"}}`), `media type "image/bmp" is not supported by Bedrock`},
 		{llm.Chat, "m", user(`{"type":"video","video":{}}`), `a part of type "video" is not supported by Bedrock`},
+		{llm.Images, "m", `{"prompt":"a"}`, "image/v1/images/generations is only for callers of Bedrock's own format"},
 		{llm.Completions, "m", `{"prompt":["a","b"]}`, "a completion by Bedrock takes exactly one prompt"},
 		{llm.Embeddings, "amazon.titan-embed-text-v2:0", `{"input":["a","b"]}`, "the model embeds one text at a time"},
 		{llm.Embeddings, "amazon.titan-embed-text-v2:0", `{"input":[1,2]}`, "Bedrock embeds texts, and no tokens"},
