@@ -19,6 +19,16 @@ var formats = map[llm.Format]func(route llm.Route, param string, limits llm.Limi
 		g.Limits = limits
 		return g
 	},
+	llm.Cohere: func(route llm.Route, param string, limits llm.Limits) Format {
+		c := NewCohere(route, param)
+		c.Limits = limits
+		return c
+	},
+	llm.HuggingFace: func(route llm.Route, param string, limits llm.Limits) Format {
+		h := NewHuggingFace(route, param)
+		h.Limits = limits
+		return h
+	},
 }
 
 // For gives the reader and writer of a format for one kind of calls; ok is false

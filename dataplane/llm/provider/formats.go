@@ -4,16 +4,7 @@ import (
 	"fmt"
 
 	pluginpb "github.com/gibbon-gateway/gibbon/gen/gibbon/plugin/v1"
-
-	"github.com/gibbon-gateway/gibbon/dataplane/llm"
 )
-
-// Labelled is a Provider whose format has a name in Kong's errors:
-// "llm/v1/chat/raw" instead of "llm/v1/chat" behind the vendor's name.
-type Labelled interface {
-	// Label is the kind of call as such an error names it.
-	Label(route llm.Route) string
-}
 
 // formats is a vendor whose servers speak one of several formats, of which the
 // configuration names one.
@@ -44,8 +35,8 @@ var (
 		option:   "llama2_format",
 		chosen:   (*pluginpb.AiModelOptions).GetLlama2Format,
 		of: map[string]Provider{
-			"openai": labelledOpenAI{llama2OpenAI},
-			"ollama": newOllama("llama2", "", "/ollama"),
+			"openai": llama2OpenAI,
+			"ollama": newOllama("llama2", ""),
 			"raw":    &llama2Raw{nativePass("llama2")},
 		},
 	}
@@ -54,14 +45,8 @@ var (
 		option:   "mistral_format",
 		chosen:   (*pluginpb.AiModelOptions).GetMistralFormat,
 		of: map[string]Provider{
-			"openai": labelledOpenAI{mistralOpenAI},
-			"ollama": newOllama("mistral", "api.mistral.ai", "/ollama"),
+			"openai": mistralOpenAI,
+			"ollama": newOllama("mistral", "api.mistral.ai"),
 		},
 	}
 )
-
-// labelledOpenAI is a vendor of which OpenAI's format is one of several.
-type labelledOpenAI struct{ *OpenAI }
-
-// Label is the kind of call as Kong's errors name it.
-func (labelledOpenAI) Label(route llm.Route) string { return string(route) + "/openai" }

@@ -22,9 +22,6 @@ func (l *llama2Raw) Format(route llm.Route) (llm.Format, bool) {
 	return l.nativePassing.Format(route)
 }
 
-// Label is the kind of call as Kong's errors name it.
-func (l *llama2Raw) Label(route llm.Route) string { return string(route) + "/raw" }
-
 // Request writes a call for a bare server.
 func (l *llama2Raw) Request(call *Call, request *llm.Request) ([]byte, error) {
 	if call.Route == llm.Preserve {

@@ -21,7 +21,7 @@ func nativeVendors(t testing.TB) []Provider {
 		name    string
 		options *pluginpb.AiModelOptions
 	}{
-		{"ollama", nil}, {"cohere", nil},
+		{"ollama", nil}, {"cohere", nil}, {"huggingface", nil},
 		{"llama2", &pluginpb.AiModelOptions{Llama2Format: new("raw")}},
 	} {
 		p, ok := Find(tt.name, tt.options)

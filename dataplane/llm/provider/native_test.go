@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -61,15 +62,18 @@ func (s *nativeSetup) start(t *testing.T) (Provider, *Call) {
 	return p, &Call{Settings: settings, Options: options, Format: s.Caller, Model: s.Model}
 }
 
-// nativeReader gives the reader of a caller's calls.
-func (s *nativeSetup) reader() interface {
-	Read(client.Incoming, *llm.Request) error
-} {
+// reader gives the reader of the caller's calls.
+func (s *nativeSetup) reader(t *testing.T) client.Format {
+	t.Helper()
 	param := ""
 	if s.Key != "" {
 		param = "key"
 	}
-	return client.NewOpenAI(s.Route, param)
+	format, ok := client.For(s.Caller, s.Route, param, llm.Limits{})
+	if !ok {
+		t.Fatalf("nobody reads %s", s.Caller)
+	}
+	return format
 }
 
 type nativeSection struct{ name, text string }
@@ -136,18 +140,23 @@ func nativeRun(t *testing.T, text string) string {
 		p, call := setup.start(t)
 		switch section.name {
 		case "caller":
-			if err := setup.reader().Read(client.Incoming{Path: setup.Path, Body: []byte(strings.TrimSpace(section.text))}, &request); err != nil {
+			if err := setup.reader(t).Read(client.Incoming{Path: setup.Path, Body: []byte(strings.TrimSpace(section.text))}, &request); err != nil {
 				t.Fatal(err)
 			}
 			call.Streams, call.Operation = request.Streams, request.Operation
 			if call.Model == "" {
 				call.Model = request.Model
 			}
+			header := http.Header{}
+			p.Headers(call, header)
 			at, err := p.Endpoint(call)
 			if err != nil {
 				fmt.Fprintf(&out, "== endpoint\nerror: %v\n", err)
 			} else {
 				fmt.Fprintf(&out, "== endpoint\n%s://%s:%d%s\n", at.Scheme, at.Host, at.Port, at.Path)
+			}
+			if len(header) > 0 {
+				fmt.Fprintf(&out, "%v\n", header)
 			}
 			body, err := p.Request(call, &request)
 			if err != nil {
@@ -240,7 +249,7 @@ func nativeEvents(t testing.TB, p Provider, call *Call, framing string, pieces .
 			fmt.Fprintf(&out, "unread %s\n", event.Data)
 			return nil
 		}
-		if !bytes.Equal(frame.Data, event.Data) {
+		if frame.Format != llm.OpenAI && !bytes.Equal(frame.Data, event.Data) {
 			t.Errorf("the frame holds %s, want %s", frame.Data, event.Data)
 		}
 		for _, e := range frame.Events {

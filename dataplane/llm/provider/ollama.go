@@ -14,14 +14,12 @@ type ollamaFormat struct {
 	nativePassing
 	// host is the public host; empty: servers run where upstream_url says.
 	host string
-	// label is the format's name in errors, where the vendor has several.
-	label string
 }
 
 var _ Provider = (*ollamaFormat)(nil)
 
-func newOllama(name, host, label string) *ollamaFormat {
-	return &ollamaFormat{nativePassing: nativePass(name), host: host, label: label}
+func newOllama(name, host string) *ollamaFormat {
+	return &ollamaFormat{nativePassing: nativePass(name), host: host}
 }
 
 // Format is Ollama's, except where nothing is converted.
@@ -43,9 +41,6 @@ func (o *ollamaFormat) Endpoint(call *Call) (Endpoint, error) {
 	}[call.Route]
 	return Endpoint{Scheme: "https", Host: o.host, Port: 443, Path: path}, nil
 }
-
-// Label is the kind of call as Kong's errors name it.
-func (o *ollamaFormat) Label(route llm.Route) string { return string(route) + o.label }
 
 // Request writes a call in Ollama's format.
 func (o *ollamaFormat) Request(call *Call, request *llm.Request) ([]byte, error) {

@@ -34,7 +34,8 @@ var All = []Provider{
 	deepseek,
 	vllm,
 	xai,
+	huggingFace,
 	llama2,
 	mistral,
-	newOllama("ollama", "", ""),
+	newOllama("ollama", ""),
 }
