@@ -66,7 +66,8 @@ var arrows = []arrow{
 
 	// What a normal path is must be the same to the schema, which refuses route
 	// paths that are not in that form, and to the router.
-	{"schema/...", []string{"schema/...", "internal/uri", "gen/..."}},
+	// So must be which patterns of PCRE's syntax can be run.
+	{"schema/...", []string{"schema/...", "internal/uri", "internal/pcre", "gen/..."}},
 	{"internal/...", []string{"internal/...", "gen/..."}},
 	{"gen/...", []string{"gen/..."}},
 	{"migrations/...", nil},

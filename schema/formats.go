@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gibbon-gateway/gibbon/internal/pcre"
 	"github.com/gibbon-gateway/gibbon/internal/uri"
 )
 
@@ -35,6 +36,15 @@ var formats = map[string]formatFunc{
 	"certificate":             certificate,
 	"key":                     privateKey,
 	"url":                     fullURL,
+	"pcre":                    pcrePattern,
+}
+
+// pcrePattern is a regular expression of PCRE's syntax that the data plane can run.
+func pcrePattern(text string) string {
+	if _, err := pcre.Compile(text, pcre.Options{}); err != nil {
+		return "invalid regex: " + err.Error()
+	}
+	return ""
 }
 
 // utf8Name is a name usable in a URL: letters, digits and four marks of ASCII,

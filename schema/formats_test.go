@@ -16,6 +16,10 @@ func TestFormats(t *testing.T) {
 		{"utf8_name", "a b", "invalid value 'a b" + name},
 		{"utf8_name", "a/b", "invalid value 'a/b" + name},
 
+		{"pcre", "ignore (?!this).*$", ""},
+		{"pcre", "a(", "invalid regex: missing closing parenthesis at offset 2"},
+		{"pcre", "(?R)", "invalid regex: recursion is not supported at offset 0"},
+
 		{"tag", "a b:c", ""},
 		{"tag", "é", ""},
 		{"tag", "a,b", "invalid tag 'a,b" + badTag},

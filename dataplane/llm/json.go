@@ -249,6 +249,13 @@ func (o *Object) Value(at int) []byte {
 	return o.text[f.value:f.end]
 }
 
+// Span is where a member's value stands in the text; 0, 0 when the member is
+// missing.
+func (o *Object) Span(at int) (from, to int) {
+	f := &o.fields[at]
+	return int(f.value), int(f.end)
+}
+
 // Kind is the first byte of the member's value, which tells its type: one of
 // { [ " t f n, a digit or a minus sign. It is 0 when the member is missing.
 func (o *Object) Kind(at int) byte {

@@ -3,6 +3,9 @@ package plugins
 
 import (
 	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
+	"github.com/gibbon-gateway/gibbon/dataplane/plugins/aipromptdecorator"
+	"github.com/gibbon-gateway/gibbon/dataplane/plugins/aipromptguard"
+	"github.com/gibbon-gateway/gibbon/dataplane/plugins/aiprompttemplate"
 	"github.com/gibbon-gateway/gibbon/dataplane/plugins/aiproxy"
 	"github.com/gibbon-gateway/gibbon/dataplane/plugins/filelog"
 	"github.com/gibbon-gateway/gibbon/dataplane/plugins/keyauth"
@@ -11,6 +14,9 @@ import (
 // All lists every plugin this binary can run. Order here means nothing: plugins
 // run by the priority that their schema declares.
 var All = []plugin.Plugin{
+	aipromptdecorator.Plugin,
+	aipromptguard.Plugin,
+	aiprompttemplate.Plugin,
 	aiproxy.Plugin,
 	filelog.Plugin,
 	keyauth.Plugin,
