@@ -30,8 +30,21 @@ func (b *Bedrock) Format(route llm.Route) (llm.Format, bool) {
 // AcceptEncoding leaves out what the gateway cannot read: brotli and zstd.
 func (b *Bedrock) AcceptEncoding() string { return "gzip, identity" }
 
-// Headers sets none: Bedrock asks for none but the signature.
-func (b *Bedrock) Headers(*Call, http.Header) {}
+// Headers says what the answer is to be: Bedrock hands the caller's own wish to
+// the model, which may not grant it. Callers of Bedrock's format know what to ask.
+func (b *Bedrock) Headers(call *Call, header http.Header) {
+	switch {
+	case call.Format == llm.Bedrock || call.Route == llm.Preserve:
+	case call.Streams && call.Route != llm.Embeddings:
+		header.Set("Accept", "application/vnd.amazon.eventstream")
+	default:
+		header.Set("Accept", "application/json")
+	}
+}
+
+// bedrockSlack is how much longer a body of Bedrock's may be than the caller's,
+// so that a large image is copied once.
+const bedrockSlack = 1024
 
 // Request writes the body to send. What came in Bedrock's own format passes as it
 // is.
@@ -43,7 +56,7 @@ func (b *Bedrock) Request(call *Call, request *llm.Request) ([]byte, error) {
 	if request.Body == nil {
 		return nil, ErrNotJSON
 	}
-	w := bedrockWriter{out: append(make([]byte, 0, len(request.Body)+256), '{')}
+	w := bedrockWriter{out: append(make([]byte, 0, len(request.Body)+bedrockSlack), '{'), caches: bedrockCaches(call.Model)}
 	var err error
 	switch call.Route {
 	case llm.Embeddings:
@@ -102,7 +115,11 @@ func (b *Bedrock) Response(call *Call, body []byte) (Answer, error) {
 func (b *Bedrock) Stream(*Call) StreamReader { return &bedrockStream{} }
 
 // bedrockWriter writes JSON.
-type bedrockWriter struct{ out []byte }
+type bedrockWriter struct {
+	out []byte
+	// caches says that the model has a cache.
+	caches bool
+}
 
 func (w *bedrockWriter) comma() {
 	if c := w.out[len(w.out)-1]; c != '{' && c != '[' && c != ':' {

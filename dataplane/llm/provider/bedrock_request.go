@@ -116,9 +116,15 @@ func bedrockSystem(w *bedrockWriter, model string, chat *llm.ChatCall) error {
 	return nil
 }
 
+// bedrockCaches says whether a model has a cache; the others refuse to hear of one.
+// The name of an inference profile does not tell.
+func bedrockCaches(model string) bool {
+	return bedrockIsClaude(model) || strings.Contains(model, "amazon.nova") || strings.HasPrefix(model, "arn:")
+}
+
 // bedrockCache writes the point up to which the vendor is to cache.
 func bedrockCache(w *bedrockWriter, mark []byte) {
-	if mark == nil {
+	if mark == nil || !w.caches {
 		return
 	}
 	w.open('{')

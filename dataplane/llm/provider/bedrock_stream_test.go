@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gibbon-gateway/gibbon/dataplane/llm"
+	"github.com/gibbon-gateway/gibbon/dataplane/llm/client"
 )
 
 // bedrockEvents reads a stream that comes in the given pieces, and writes each of
@@ -176,6 +178,56 @@ func TestBedrockStreamAnySplit(t *testing.T) {
 					t.Fatalf("pieces of %d (-want +got):\n%s", size, diff)
 				}
 			}
+		})
+	}
+}
+
+// TestBedrockToOpenAI shows the streams as callers of OpenAI's format get them.
+func TestBedrockToOpenAI(t *testing.T) {
+	for _, tt := range bedrockStreams {
+		t.Run(tt.name, func(t *testing.T) {
+			var frames llm.FrameReader
+			reader := (&Bedrock{}).Stream(nil)
+			writer := client.NewOpenAI(llm.Chat, "").Writer(&llm.Request{Route: llm.Chat, WantsUsage: true}, "m")
+			var out []byte
+			err := frames.Read(tt.stream, func(event llm.ServerEvent) error {
+				if frame, ok := reader.Read(event); ok {
+					if out = writer.Append(out, frame); frame.Done {
+						out = writer.AppendEnd(out)
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Ids and times of the gateway's own differ from run to run.
+			var list bytes.Buffer
+			list.WriteByte('[')
+			err = new(llm.EventReader).Read(out, func(event llm.ServerEvent) error {
+				if list.Len() > 1 {
+					list.WriteByte(',')
+				}
+				if string(event.Data) == "[DONE]" {
+					list.WriteString(`"[DONE]"`)
+					return nil
+				}
+				list.WriteString(`{"event":null`)
+				llm.Members(event.Data, func(name string, value []byte) bool {
+					if name != "id" && name != "created" {
+						fmt.Fprintf(&list, ",%q:%s", name, value)
+					}
+					return true
+				})
+				list.WriteByte('}')
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			list.WriteByte(']')
+			text := strings.ReplaceAll(list.String(), `"event":null,`, "")
+			bedrockGolden(t, "stream "+strings.ReplaceAll(strings.ReplaceAll(tt.name, ",", ""), "'", ""), []byte(text))
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -151,6 +152,58 @@ func (bedrockNeutral) Completion(*llm.Request) (*llm.CompletionCall, error) {
 }
 func (bedrockNeutral) Embedding(*llm.Request) (*llm.EmbeddingCall, error) {
 	return nil, errors.New("none")
+}
+
+// TestBedrockCache marks what to cache for models that have a cache only.
+func TestBedrockCache(t *testing.T) {
+	for model, want := range map[string]bool{
+		"eu.anthropic.claude-x": true, "amazon.nova-lite-v1:0": true, "arn:aws:bedrock:x:1:inference-profile/p": true, "meta.llama3-8b": false,
+	} {
+		chat := &llm.ChatCall{Messages: []llm.Message{{Role: llm.RoleSystem, Parts: []llm.Part{{Kind: llm.PartText, Text: "x", Cache: []byte("{}")}}}}}
+		call := bedrockCall(model)
+		call.Route = llm.Chat
+		got, err := (&Bedrock{}).Request(call, &llm.Request{Format: llm.Anthropic, Body: []byte("{}"), Decoder: bedrockNeutral{chat}})
+		if err != nil || strings.Contains(string(got), "cachePoint") != want {
+			t.Errorf("%s: %s, %v", model, got, err)
+		}
+	}
+}
+
+func TestBedrockHeaders(t *testing.T) {
+	for _, tt := range []struct {
+		call Call
+		want string
+	}{
+		{Call{Settings: &Settings{Route: llm.Chat}, Format: llm.OpenAI}, "application/json"},
+		{Call{Settings: &Settings{Route: llm.Chat}, Format: llm.OpenAI, Streams: true}, "application/vnd.amazon.eventstream"},
+		{Call{Settings: &Settings{Route: llm.Chat}, Format: llm.Bedrock}, "*/*"},
+	} {
+		header := http.Header{"Accept": {"*/*"}}
+		(&Bedrock{}).Headers(&tt.call, header)
+		if got := header.Get("Accept"); got != tt.want {
+			t.Errorf("Accept %q, want %q", got, tt.want)
+		}
+	}
+}
+
+// TestBedrockLargeImage copies an image once.
+func TestBedrockLargeImage(t *testing.T) {
+	data := strings.Repeat("A", 1<<20)
+	body := `{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,` + data + `"}}]}],"max_tokens":5}`
+	got, err := bedrockAsk(llm.Chat, bedrockCall("m"), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(got), data) || cap(got) > len(body)+2*bedrockSlack+4096 {
+		t.Errorf("a body of %d bytes became one of %d in %d", len(body), len(got), cap(got))
+	}
+	if n := testing.AllocsPerRun(5, func() {
+		if _, err := bedrockAsk(llm.Chat, bedrockCall("m"), body); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 40 {
+		t.Errorf("%v allocations", n)
+	}
 }
 
 func TestBedrockRequestRefused(t *testing.T) {
