@@ -55,6 +55,9 @@ func (g *Gemini) Endpoint(call *Call) (Endpoint, error) {
 		}
 	} else {
 		verb, to.Query = geminiAsk(call, root != "")
+		if call.Options.GetUpstreamUrl() != "" {
+			to.Query = "" // the operator's own address has what it needs
+		}
 	}
 	if id := options.GetEndpointId(); id != "" && root != "" {
 		endpoint, err := geminiSegment("endpoint", id)

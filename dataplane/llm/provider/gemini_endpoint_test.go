@@ -27,6 +27,7 @@ func TestGeminiEndpoint(t *testing.T) {
 	}{
 		{"chat", nil, Call{Model: "gemini-pro"}, public + "/v1beta/models/gemini-pro:generateContent"},
 		{"stream", nil, Call{Model: "gemini-pro", Streams: true}, public + "/v1beta/models/gemini-pro:streamGenerateContent?alt=sse"},
+		{"stream to a configured address", &pluginpb.AiModelOptions{UpstreamUrl: proto.String("http://h/x")}, Call{Model: "gemini-pro", Streams: true}, public + "/v1beta/models/gemini-pro:streamGenerateContent"},
 		{"completion", nil, Call{Settings: &Settings{Route: llm.Completions}, Model: "gemini-pro"}, public + "/v1beta/models/gemini-pro:generateContent"},
 		{"vectors", nil, Call{Settings: &Settings{Route: llm.Embeddings}, Model: "e"}, public + "/v1beta/models/e:batchEmbedContents"},
 		{"a model with its kind", nil, Call{Model: "models/gemini-pro"}, public + "/v1beta/models/gemini-pro:generateContent"},

@@ -16,7 +16,11 @@ func (g *Gemini) Stream(call *Call) StreamReader {
 	return s
 }
 
-// geminiStream reads one stream of Google's. It has no end mark.
+var _ StreamEnder = (*geminiStream)(nil)
+
+// geminiStream reads one stream of Google's. It has no end mark, and early models
+// give a reason for the end with every piece, so that reasons wait for the end of
+// the stream.
 type geminiStream struct {
 	limits llm.Limits
 	model  string // to name as the one that answers; empty: the answer's own
@@ -34,8 +38,8 @@ type geminiStream struct {
 // geminiStreamed is the state of one choice.
 type geminiStreamed struct {
 	calls    int
-	thinking bool // the last piece was a thought without a signature
-	finished bool
+	thinking bool             // the last piece was a thought without a signature
+	reason   llm.FinishReason // why it ended, by the last piece that says so
 }
 
 // Read says what one piece of the answer means.
@@ -43,7 +47,8 @@ func (s *geminiStream) Read(event llm.ServerEvent) (*llm.Frame, bool) {
 	s.text = s.text[:0]
 	s.frame = llm.Frame{Format: llm.Gemini, Data: event.Data, Events: s.frame.Events[:0]}
 	if string(event.Data) == "[DONE]" {
-		s.frame.Done = true // Google sends none, but servers in front of it may
+		s.End()
+		s.frame.Data, s.frame.Done = event.Data, true // Google sends none, but servers in front of it may
 		return &s.frame, true
 	}
 	var chunk llm.Object
@@ -69,8 +74,7 @@ func (s *geminiStream) Read(event llm.ServerEvent) (*llm.Frame, bool) {
 		return order < geminiMostChoices
 	})
 	if order == 0 && geminiBlocked(&chunk) {
-		s.choose(0)
-		s.finish(llm.FinishFiltered)
+		s.choose(0).reason = llm.FinishFiltered
 	}
 	s.frame.HoldsUsage = chunk.Has(geminiUsageMetadata)
 	if chunk.Kind(geminiUsageMetadata) == '{' && s.usage.read(chunk.Value(geminiUsageMetadata)) {
@@ -107,19 +111,24 @@ func (s *geminiStream) candidate(text []byte, order int) {
 	}
 	s.choose(index)
 	geminiParts(&candidate, &s.object, s.take)
-	if word, ok := candidate.Text(geminiFinishReason); ok && word != "" {
-		s.finish(geminiFinish(&candidate, s.choices[index].calls > 0))
+	if reason := geminiFinish(&candidate, false); reason != llm.FinishUnknown {
+		s.choices[index].reason = reason
 	}
 }
 
-// finish closes the choice, once: early models gave a reason with every piece.
-// What they say behind the first one is passed on all the same, since an answer
-// must not be cut short.
-func (s *geminiStream) finish(reason llm.FinishReason) {
-	if choice := &s.choices[s.at]; !choice.finished && reason != llm.FinishUnknown {
-		choice.finished = true
-		s.add(llm.Event{Kind: llm.EventFinish, Choice: s.at, Finish: reason})
+// End closes the choices that came to their end.
+func (s *geminiStream) End() *llm.Frame {
+	s.frame = llm.Frame{Format: llm.Gemini, Events: s.frame.Events[:0]}
+	for i := range s.choices {
+		switch choice := &s.choices[i]; {
+		case choice.reason == llm.FinishUnknown: // it broke off
+		case choice.calls > 0:
+			s.add(llm.Event{Kind: llm.EventFinish, Choice: i, Finish: llm.FinishCalls})
+		default:
+			s.add(llm.Event{Kind: llm.EventFinish, Choice: i, Finish: choice.reason})
+		}
 	}
+	return &s.frame
 }
 
 // take reads a part of the choice.

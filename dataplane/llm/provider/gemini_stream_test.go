@@ -95,6 +95,9 @@ func geminiReplay(t testing.TB, stream []byte, size int, format llm.Format) stri
 	if err := events.Close(take); err != nil {
 		t.Fatal(err)
 	}
+	if n := len(out); n == 0 || out[n-1] != "done" {
+		out = append(out, geminiEvents(reader.(StreamEnder).End())...)
+	}
 	return strings.Join(out, "\n") + "\n"
 }
 
@@ -160,9 +163,11 @@ func FuzzGeminiStream(f *testing.F) {
 		reader := (&Gemini{}).Stream(geminiCall(""))
 		finished := map[int]bool{}
 		open := map[[2]int]bool{}
-		for _, data := range [][]byte{first, second} {
+		for _, data := range [][]byte{first, second, nil} {
 			frame, ok := reader.Read(llm.ServerEvent{Data: data})
-			if !ok {
+			if data == nil {
+				frame = reader.(StreamEnder).End()
+			} else if !ok {
 				continue
 			}
 			for _, e := range frame.Events {

@@ -73,6 +73,16 @@ type StreamReader interface {
 	Read(event llm.ServerEvent) (frame *llm.Frame, ok bool)
 }
 
+// StreamEnder is a StreamReader of a stream that does not tell in time which of
+// its events is the last.
+type StreamEnder interface {
+	StreamReader
+	// End is called when all of the stream was read and it had no end mark. It gives
+	// what is left to be said, with no bytes of the vendor's; the frame may have no
+	// events.
+	End() *llm.Frame
+}
+
 // Settings are what a configuration says about every call, ready to be written:
 // JSON numbers as text, empty where the configuration says nothing.
 type Settings struct {

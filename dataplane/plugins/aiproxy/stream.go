@@ -337,6 +337,16 @@ func (c *call) finish() error {
 	if err = s.pardon(err); err != nil {
 		return err
 	}
+	if ender, ok := s.reader.(provider.StreamEnder); ok && whole && !s.ended && !s.failed {
+		if frame := ender.End(); len(frame.Events) > 0 {
+			for i := range frame.Events {
+				c.note(&frame.Events[i])
+			}
+			if s.mode == converting {
+				s.out = s.writer.Append(s.out, frame)
+			}
+		}
+	}
 	if s.mode == watching {
 		// Of what passes as it came, only an answer that has begun is known to be one.
 		if s.begun && !s.ended && !s.finished && !s.failed && c.Route != llm.Preserve {
