@@ -89,3 +89,64 @@ func TestStreamWriter(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// TestOpenAICollections shows which calls name a member of a collection.
+func TestOpenAICollections(t *testing.T) {
+	for _, tt := range []struct {
+		route        llm.Route
+		method, path string
+		named        map[string]string
+		body, want   string
+		fails        bool
+	}{
+		{route: llm.Files, method: "GET", path: "/v1/files"},
+		{route: llm.Files, method: "GET", path: "/my/v1/files/file-a/content", want: "/file-a/content"},
+		{route: llm.Files, method: "DELETE", path: "/files-route/files/file%20a", want: "/file%20a"},
+		{route: llm.Batches, method: "POST", path: "/v1/batches/b/cancel", want: "/b/cancel"},
+		{route: llm.Batches, method: "POST", path: "/x", body: `{}`},
+		{route: llm.Assistants, method: "GET", path: "/a", named: map[string]string{"operation": "asst_1/"}, want: "/asst_1"},
+		{route: llm.Responses, method: "POST", path: "/v1/responses", fails: true},
+		{route: llm.Responses, method: "GET", path: "/v1/responses/r", want: "/r"},
+		{route: llm.Files, method: "GET", path: "/v1/files/../models", fails: true},
+		{route: llm.Files, method: "GET", path: "/v1/files/%2e%2e/models", fails: true},
+		{route: llm.Files, method: "GET", path: "/v1/files/a%2fb", fails: true},
+		{route: llm.Chat, method: "POST", path: "/v1/files/a", body: `{}`},
+	} {
+		var r llm.Request
+		err := NewOpenAI(tt.route, "").Read(Incoming{Method: tt.method, Path: tt.path, Named: tt.named, Body: []byte(tt.body)}, &r)
+		if (err != nil) != tt.fails || r.Operation != tt.want && !tt.fails {
+			t.Errorf("%s %s: %q, %v, want %q", tt.method, tt.path, r.Operation, err, tt.want)
+		}
+	}
+}
+
+// TestOpenAIJudgesOtherRoutes shows what calls must hold that are no chats.
+func TestOpenAIJudgesOtherRoutes(t *testing.T) {
+	for _, tt := range []struct {
+		route llm.Route
+		body  string
+		words int
+		want  error
+	}{
+		{llm.Embeddings, `{"input":"a b"}`, 2, nil},
+		{llm.Embeddings, `{"input":["a b","c"]}`, 3, nil},
+		{llm.Embeddings, `{"input":[]}`, 0, ErrNoPrompt},
+		{llm.Embeddings, `{"messages":[1]}`, 0, ErrNoPrompt},
+		{llm.Responses, `{"input":"a b"}`, 2, nil},
+		{llm.Responses, `{"input":[{"role":"user","content":[{"type":"input_text","text":"a b"}]},{"role":"user","content":"c"}]}`, 3, nil},
+		{llm.Responses, `{"prompt":{"id":"p"}}`, 0, nil},
+		{llm.Responses, `{"stream":true}`, 0, ErrNoPrompt},
+		{llm.Images, `{"prompt":"a"}`, 0, nil},
+		{llm.Speech, `{"input":"a"}`, 0, nil},
+	} {
+		o := NewOpenAI(tt.route, "")
+		var r llm.Request
+		if err := o.Read(Incoming{Method: "POST", Body: []byte(tt.body)}, &r); err != nil {
+			t.Fatal(err)
+		}
+		err := o.Judge(&r)
+		if tt.want == nil && err != nil || tt.want != nil && err != tt.want || o.HasPrompt(&r) != (tt.want == nil) || o.Words(&r) != tt.words || !r.WantsUsage {
+			t.Errorf("%s %s: %v, %d words", tt.route, tt.body, err, o.Words(&r))
+		}
+	}
+}
