@@ -27,11 +27,12 @@ var messageNames = llm.NewNames("role", "content")
 // what is no plain text cannot be judged, and is refused.
 func (h *Handler) openAIPrompt(call *llm.Request) (string, error) {
 	f := &call.Fields
-	switch chat, completion := f.Kind(llm.FieldMessages) == '[', f.Has(llm.FieldPrompt); {
-	case chat && completion:
+	given := func(at int) bool { return f.Has(at) && f.Kind(at) != 'n' }
+	switch {
+	case given(llm.FieldMessages) && given(llm.FieldPrompt):
 		// One of them would pass without having been looked at.
 		return "", errBoth
-	case !chat:
+	case f.Kind(llm.FieldMessages) != '[':
 		prompt, ok := f.Text(llm.FieldPrompt)
 		if !ok {
 			return "", errNoPrompt

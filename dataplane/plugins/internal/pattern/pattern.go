@@ -43,12 +43,13 @@ func Compile(text string, o Options) (*Pattern, error) {
 // Text is a text to match, readied once for many patterns, and the time that is
 // left for them. It belongs to one goroutine.
 type Text struct {
-	wide string
-	left time.Duration
+	wide   string
+	left   time.Duration
+	costly int // as the constant
 }
 
 // NewText readies a text.
-func NewText(text string) *Text { return &Text{wide: pcre.Widen(text), left: Budget} }
+func NewText(text string) *Text { return &Text{wide: pcre.Widen(text), left: Budget, costly: costly} }
 
 // Find gives the first match of the pattern in the text. The error is ErrBudget.
 func (p *Pattern) Find(t *Text) (match string, ok bool, err error) {
@@ -97,7 +98,7 @@ func (p *Pattern) Match(t *Text) (matches bool, err error) {
 	return matches && err == nil, err
 }
 
-func (p *Pattern) costly(t *Text) bool { return p.program.Size*len(t.wide) > costly }
+func (p *Pattern) costly(t *Text) bool { return p.program.Size*len(t.wide) > t.costly }
 
 // watch runs a match that reads the text through a reader which stops when the
 // time is up.

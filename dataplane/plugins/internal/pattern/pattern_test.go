@@ -33,7 +33,7 @@ func compile(t *testing.T, text string, o Options) *Pattern {
 }
 
 func TestFind(t *testing.T) {
-	long := strings.Repeat("x", costly) + "\u00e9 end\n"
+	long := strings.Repeat("x", 5000) + "\u00e9 end\n"
 	for _, tt := range []struct {
 		pattern, text, want string
 		o                   Options
@@ -51,7 +51,7 @@ func TestFind(t *testing.T) {
 		{pattern: "nothing", text: long},
 	} {
 		p, text := compile(t, tt.pattern, tt.o), NewText(tt.text)
-		text.left = 1 << 40 // the machine may be slow
+		text.left, text.costly = 1<<40, 20_000 // the machine may be slow
 		match, ok, err := p.Find(text)
 		if err != nil || ok != tt.ok || match != tt.want {
 			t.Errorf("Find(%q) = %q, %t, %v; want %q, %t", tt.pattern, match, ok, err, tt.want, tt.ok)
@@ -62,15 +62,25 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// What is costly is told by program and text together.
+func TestCostly(t *testing.T) {
+	p := compile(t, "[a-z]{100}", Options{})
+	for length, want := range map[int]bool{100: false, costly: true} {
+		if got := p.costly(NewText(strings.Repeat("x", length))); got != want {
+			t.Errorf("costly on %d bytes = %t, want %t", length, got, want)
+		}
+	}
+}
+
 // A match that takes too long is an error, and never "no match".
 func TestBudget(t *testing.T) {
 	for _, tt := range []struct{ name, pattern, text string }{
 		{"backtracking", `^(?=a)(a|aa|a(?=a))+\1(?<=b)c$`, strings.Repeat("a", 5000)},
-		{"linear", `(x+x+)+y`, strings.Repeat("x", costly)},
+		{"linear", `(x+x+)+y`, strings.Repeat("x", 5000)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, text := compile(t, tt.pattern, Options{}), NewText(tt.text)
-			text.left = 0
+			text.left, text.costly = 0, 20_000
 			if ok, err := p.Match(text); ok || !errors.Is(err, ErrBudget) {
 				t.Errorf("Match = %t, %v; want ErrBudget", ok, err)
 			}
@@ -80,7 +90,8 @@ func TestBudget(t *testing.T) {
 		})
 	}
 	// What one costly match took is not there for the next.
-	p, text := compile(t, "y", Options{}), NewText(strings.Repeat("x", costly))
+	p, text := compile(t, "y", Options{}), NewText(strings.Repeat("x", 5000))
+	text.costly = 0
 	if _, err := p.Match(text); err == nil && text.left >= Budget {
 		t.Errorf("%v are left of %v", text.left, Budget)
 	}
