@@ -125,7 +125,7 @@ func appendAnthropicCompletion(dst []byte, call *Call, c *llm.CompletionCall) ([
 	w.sampling(&c.Options, false)
 	w.stops(c.Stop)
 	w.stream()
-	return append(w.out, '}'), nil
+	return anthropicMerge(append(w.out, '}'), c.Extra, call.ParamName), nil
 }
 
 // appendAnthropicChat appends a chat as the vendor wants it.
@@ -149,7 +149,56 @@ func appendAnthropicChat(dst []byte, call *Call, c *llm.ChatCall) ([]byte, error
 		w.text("user_id", c.User)
 		w.out = append(w.out, '}')
 	}
-	return append(w.out, '}'), w.err
+	w.out = append(w.out, '}')
+	if c.Origin == llm.OpenAI {
+		w.out = anthropicMerge(w.out, c.Extra, call.ParamName)
+	}
+	return w.out, w.err
+}
+
+// anthropicExtra is the value of a member that the neutral terms have no word for;
+// nil when there is none that is an object.
+func anthropicExtra(extra []llm.Member, name string) []byte {
+	for i := range extra {
+		if m := &extra[i]; m.Name == name && m.Value[0] == '{' {
+			return m.Value
+		}
+	}
+	return nil
+}
+
+// anthropicAnswered are the members that a caller cannot get past the gateway in
+// extra_body: it decides about them, or guards look at them.
+var anthropicAnswered = []string{
+	"model", "messages", "system", "prompt", "stream", "max_tokens", "max_tokens_to_sample", "temperature", "top_p", "top_k", "extra_body",
+}
+
+// anthropicMerge adds the members of a caller's extra_body, which is how users of
+// OpenAI's clients reach what only the vendor knows. It changes nothing that is
+// there.
+func anthropicMerge(body []byte, extra []llm.Member, param string) []byte {
+	more := anthropicExtra(extra, "extra_body")
+	if more == nil {
+		return body
+	}
+	there := map[string]bool{strings.ToLower(param): true}
+	for _, name := range anthropicAnswered {
+		there[name] = true
+	}
+	llm.Members(body, func(name string, _ []byte) bool {
+		there[name] = true
+		return true
+	})
+	body = body[:len(body)-1]
+	llm.Members(more, func(name string, value []byte) bool {
+		if key := strings.ToLower(name); !there[key] {
+			there[key] = true
+			body = append(llm.AppendQuoted(append(body, ','), name), ':')
+			body = append(body, value...)
+		}
+		return true
+	})
+	return append(body, '}')
 }
 
 // system writes what the system, and everybody who is neither user, assistant nor
@@ -556,109 +605,4 @@ func (w *anthropicWriter) output(c *llm.ChatCall, effort string) {
 		w.out = append(w.out, '}')
 	}
 	w.out = append(w.out, '}')
-}
-
-// anthropicThoughts is how a model is told to think: the member thinking, JSON
-// text, and the effort. Both may be empty.
-type anthropicThoughts struct{ thinking, effort string }
-
-// The budgets, in tokens, that stand for efforts where a model takes budgets only,
-// and the least that the vendor takes.
-var anthropicBudgets = map[string]int{
-	"minimal": anthropicLeast, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 32000,
-}
-
-const anthropicLeast = 1024
-
-// anthropicThought says how much to think. The limit is raised for it where it was
-// nobody's wish.
-func anthropicThought(call *Call, c *llm.ChatCall, limit *string) anthropicThoughts {
-	if c.Origin != llm.Anthropic {
-		// The vendor's own member, which its guide tells users of OpenAI's clients to
-		// send along, says more than any effort.
-		for i := range c.Extra {
-			if m := &c.Extra[i]; m.Name == "thinking" && m.Value[0] == '{' {
-				return anthropicThoughts{thinking: string(m.Value)}
-			}
-		}
-	}
-	r, model := &c.Reasoning, anthropicModelOf(call.Model)
-	switch {
-	case r.Mode == "disabled" || r.Effort == "none" || *r == (llm.Reasoning{}):
-		return anthropicThoughts{} // no model thinks unasked
-	case !model.thinks() || anthropicForced(c) || anthropicForgot(c.Messages):
-		return anthropicThoughts{}
-	case model.adapts():
-		return anthropicThoughts{thinking: `{"type":"adaptive"}`, effort: anthropicEffort(r, model)}
-	}
-	budget, ok := anthropicBudgets[r.Effort]
-	if !ok {
-		budget = anthropicBudgets["medium"]
-	}
-	if n, err := strconv.Atoi(r.Budget); err == nil {
-		budget = max(n, anthropicLeast)
-	}
-	if *limit == "" {
-		*limit = strconv.Itoa(budget + anthropicLimit)
-	} else if most, err := strconv.Atoi(*limit); err != nil || most <= anthropicLeast {
-		return anthropicThoughts{} // no room for a thought and an answer
-	} else if budget >= most {
-		// Half of what there is leaves something for the answer.
-		budget = max(most/2, anthropicLeast)
-	}
-	return anthropicThoughts{thinking: `{"type":"enabled","budget_tokens":` + strconv.Itoa(budget) + `}`}
-}
-
-// anthropicEffort is the vendor's word for an effort, or for a budget of tokens.
-func anthropicEffort(r *llm.Reasoning, model anthropicModel) string {
-	switch r.Effort {
-	case "minimal", "low":
-		return "low"
-	case "medium", "high", "max":
-		return r.Effort
-	case "xhigh":
-		if model >= 407 {
-			return r.Effort
-		}
-		return "high"
-	}
-	n, err := strconv.Atoi(r.Budget)
-	switch {
-	case err != nil:
-		return ""
-	case n < 4096:
-		return "low"
-	case n < 16384:
-		return "medium"
-	}
-	return "high"
-}
-
-// anthropicForced says that a tool must be used, which rules out thinking.
-func anthropicForced(c *llm.ChatCall) bool {
-	return len(c.Tools) > 0 && (c.ToolChoice.Mode == "required" || c.ToolChoice.Mode == "function")
-}
-
-// anthropicForgot says that the chat goes on after calls whose thoughts the caller
-// could not keep, as callers of most formats cannot: a model that thinks wants
-// them back.
-func anthropicForgot(messages []llm.Message) bool {
-	for i := len(messages) - 1; i >= 0; i-- {
-		switch m := &messages[i]; m.Role {
-		case llm.RoleTool:
-		case llm.RoleAssistant:
-			if len(m.Calls) == 0 {
-				return false
-			}
-			for j := range m.Parts {
-				if p := &m.Parts[j]; p.Kind == llm.PartRedacted || p.Kind == llm.PartReasoning && p.Signature != "" {
-					return false
-				}
-			}
-			return true
-		default:
-			return false
-		}
-	}
-	return false
 }

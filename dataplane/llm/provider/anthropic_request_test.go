@@ -129,6 +129,9 @@ func TestAnthropicChat(t *testing.T) {
 			`"messages":[{"role":"user","content":"Hi"}]|"thinking":{"type":"adaptive"},"output_config":{"effort":"medium","format":{"type":"json_schema","schema":{}}}`},
 		{"the vendor's own member", Settings{Temperature: "1"}, "m", llm.ChatCall{Origin: llm.OpenAI, Messages: hi, Extra: []llm.Member{{Name: "n", Value: []byte("2")}, {Name: "thinking", Value: []byte(`{"type":"enabled","budget_tokens":1024}`)}}},
 			`"messages":[{"role":"user","content":"Hi"}]|"thinking":{"type":"enabled","budget_tokens":1024}`},
+		{"what only the vendor knows", Settings{ParamName: "key", ParamValue: `"k"`, Temperature: "1"}, "m", llm.ChatCall{Origin: llm.OpenAI, Messages: hi, Extra: []llm.Member{{Name: "seed", Value: []byte("2")}, {Name: "extra_body",
+			Value: []byte(`{"Model":"x","system":"x","key":"x","service_tier":"auto","service_tier":"x","thinking":{"type":"adaptive"},"metadata":{"user_id":"x"}}`)}}, User: "u"},
+			`"messages":[{"role":"user","content":"Hi"}]|"thinking":{"type":"adaptive"},"metadata":{"user_id":"u"},"service_tier":"auto","key":"k"`},
 		{"no thoughts when a tool must be used", Settings{}, "claude-opus-4-6", llm.ChatCall{Messages: hi, Reasoning: llm.Reasoning{Effort: "high"}, ToolChoice: llm.ToolChoice{Mode: "required"}, Tools: []llm.Tool{{Name: "a", Parameters: []byte("{}")}}},
 			`"messages":[{"role":"user","content":"Hi"}]|"tools":[{"name":"a","input_schema":{}}],"tool_choice":{"type":"any"}`},
 		{"no thoughts after some that were lost", Settings{}, "claude-opus-4-6", llm.ChatCall{Reasoning: llm.Reasoning{Effort: "high"}, Messages: []llm.Message{hi[0],
@@ -343,7 +346,7 @@ func FuzzAnthropicRequest(f *testing.F) {
 		`{"model":"m","messages":[{"role":"system","content":"a"},{"role":"user","content":[{"type":"text","text":"b"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AA"}}]},{"role":"assistant","content":null,"tool_calls":[{"id":"t 1","type":"function","function":{"name":"f","arguments":"{"}}]},{"role":"tool","tool_call_id":"t 1","content":"c"}],"tools":[{"type":"function","function":{"name":"f","parameters":null}}],"tool_choice":"auto","stop":["x"],"thinking":{"type":"adaptive"}}`,
 		`{"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"A","format":"wav"}}]}]}`,
 		`{"messages":[{"content":[{"type":"x"}],"tool_calls":[{"type":"custom"}]},1,{"role":"tool"}],"tools":[{"name":"a"}]}`,
-		`{"messages":[{"role":"user","content":[{"type":"file","file":{"file_data":"data:text/plain;base64,AAAA"}}]}],"response_format":{"type":"json_schema","json_schema":{"schema":{}}},"reasoning_effort":"high","max_tokens":5000}`,
+		`{"messages":[{"role":"user","content":[{"type":"file","file":{"file_data":"data:text/plain;base64,AAAA"}}]}],"response_format":{"type":"json_schema","json_schema":{"schema":{}}},"reasoning_effort":"high","max_tokens":5000,"extra_body":{"a":1,"thinking":{"type":"x"}}}`,
 	} {
 		f.Add([]byte(seed))
 	}
