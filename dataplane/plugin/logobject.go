@@ -176,7 +176,7 @@ func (r *Request) appendArg(dst []byte, arg Arg) []byte {
 	switch {
 	case arg.Bare:
 		return append(dst, "true"...)
-	case r.isSecret(arg.Name):
+	case r.isSecretArg(arg.Name):
 		return append(dst, `"`+redacted+`"`...)
 	}
 	return AppendString(dst, arg.Value)

@@ -75,6 +75,8 @@ type Request struct {
 	hold    int64
 	limits  Limits
 	secrets []string
+
+	secretValues []string
 }
 
 // Record is what the gateway notes about a request for logs and metrics.
@@ -165,7 +167,8 @@ func (r *Request) Reset() {
 	fields := r.Log
 	fields.reset()
 	clear(r.secrets)
-	*r = Request{Log: fields, secrets: r.secrets[:0]}
+	clear(r.secretValues)
+	*r = Request{Log: fields, secrets: r.secrets[:0], secretValues: r.secretValues[:0]}
 	r.Record.Tries, r.Record.ModelCalls = tries[:0], calls[:0]
 }
 

@@ -233,6 +233,10 @@ func (h *Handler) convert(r *plugin.Request, c *call) error {
 		logged = body
 	}
 	if h.logPayload && logged != nil {
+		if fields := &c.Request.Fields; h.target.Param() != "" && fields.Kind(llm.FieldParam) == '"' {
+			// The caller's own credential, which an answer may repeat.
+			r.SecretValue(llm.Unquote(fields.Value(llm.FieldParam)))
+		}
 		shown := h.target.Shown(&c.call, &c.Request, logged)
 		c.requestLogged = slices.Clone(shown[:min(len(shown), loggedPayload)])
 	}

@@ -16,7 +16,7 @@ const loggedPayload = 1 << 20
 // the ai block of the log object. Plugin and PluginID are env's.
 //
 // Counts and names are always shown; bodies only where the call has them, which
-// is with log_payloads, since they are what must not leak.
+// is with log_payloads, and without the secrets that the request is known to have.
 func Report(r *plugin.Request, env plugin.Env, call plugin.ModelCall) {
 	call.Plugin, call.PluginID = env.Name, env.ID
 	if call.Prices == nil {
@@ -25,6 +25,7 @@ func Report(r *plugin.Request, env plugin.Env, call plugin.ModelCall) {
 	if call.Priced = call.Prices != nil; call.Priced {
 		call.Cost = call.Prices.Cost(&call.Usage).Float()
 	}
+	call.Input, call.Output = r.WithoutSecrets(call.Input), r.WithoutSecrets(call.Output)
 	r.Record.ModelCalls = append(r.Record.ModelCalls, call)
 
 	old := env.Models.Layout == plugin.Layout38

@@ -89,6 +89,9 @@ func (t *Target) Aim(r *plugin.Request, call *Call) error {
 		}
 	}
 	r.Upstream.Query = query
+	if t.settings.ParamValue != "" {
+		r.SecretValue(llm.Unquote([]byte(t.settings.ParamValue)))
+	}
 	if encodings := t.provider.AcceptEncoding(); encodings != "" {
 		r.Header["Accept-Encoding"] = []string{encodings}
 	}
