@@ -3,6 +3,7 @@ package provider
 import (
 	"bytes"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/gibbon-gateway/gibbon/dataplane/llm"
@@ -135,7 +136,7 @@ func (b *nativeBody) cohereFirstChat(call *Call, c *llm.ChatCall) ([]byte, error
 		})
 	}
 	b.cohereFormat(&c.Output)
-	return b.cohereFinish(call, c.Origin, c.Options, c.Extra, "messages"), nil
+	return b.cohereFinish(call, c.Origin, c.Options, c.Extra), nil
 }
 
 // cohereChat writes a chat for the second version.
@@ -181,7 +182,7 @@ func (b *nativeBody) cohereChat(call *Call, c *llm.ChatCall) ([]byte, error) {
 	case r.Mode == "enabled":
 		b.raw("thinking", []byte(`{"type":"enabled"}`))
 	}
-	return b.cohereFinish(call, c.Origin, c.Options, c.Extra, "message", "chat_history"), nil
+	return b.cohereFinish(call, c.Origin, c.Options, c.Extra), nil
 }
 
 func (b *nativeBody) cohereMessage(c *llm.ChatCall, at int) (err error) {
@@ -300,7 +301,7 @@ func (b *nativeBody) cohereCompletion(call *Call, c *llm.CompletionCall) ([]byte
 		return nil, &CallError{Message: "cohere takes one prompt that is a text"}
 	}
 	b.text("prompt", c.Prompts[0])
-	return b.cohereFinish(call, c.Origin, c.Options, c.Extra, "message"), nil
+	return b.cohereFinish(call, c.Origin, c.Options, c.Extra), nil
 }
 
 // cohereDropped are members of OpenAI's format that mean nothing to Cohere, which
@@ -316,7 +317,7 @@ var cohereDropped = map[string]bool{
 
 // cohereFinish writes the options, and what else the caller sent: many of Cohere's
 // own members have no counterpart, and callers write them into OpenAI's bodies.
-func (b *nativeBody) cohereFinish(call *Call, origin llm.Format, options llm.Options, extra []llm.Member, skip ...string) []byte {
+func (b *nativeBody) cohereFinish(call *Call, origin llm.Format, options llm.Options, extra []llm.Member) []byte {
 	options = nativeOptions(call, options)
 	b.text("model", call.Model)
 	b.truth("stream", call.Streams)
@@ -326,11 +327,14 @@ func (b *nativeBody) cohereFinish(call *Call, origin llm.Format, options llm.Opt
 	b.number("k", options.TopK)
 	b.texts("stop_sequences", options.Stop)
 	for _, m := range extra {
+		if slices.Contains(nativeAsked, m.Name) {
+			continue
+		}
 		if origin == llm.OpenAI && !cohereDropped[m.Name] && m.Name != call.ParamName && m.Value[0] != 'n' {
 			b.add(m.Name, m.Value)
 		}
 	}
-	return b.finish(call, extra, skip...)
+	return b.finish(call, extra)
 }
 
 func (b *nativeBody) cohereEmbedding(call *Call, c *llm.EmbeddingCall) ([]byte, error) {

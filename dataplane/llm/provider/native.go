@@ -161,9 +161,13 @@ func (b *nativeBody) add(name string, value []byte) {
 	}
 }
 
+// nativeAsked are the members that say what is asked, in all these formats: whoever
+// looked at the call must have seen that.
+var nativeAsked = []string{"model", "stream", "messages", "message", "chat_history", "prompt", "input", "inputs", "texts"}
+
 // finish merges in what the caller wrote for the vendor alone, under the name
 // extra_body, and gives the body.
-func (b *nativeBody) finish(call *Call, extra []llm.Member, skip ...string) []byte {
+func (b *nativeBody) finish(call *Call, extra []llm.Member) []byte {
 	if call.ParamValue != "" {
 		own := -1
 		for i := range extra {
@@ -177,7 +181,7 @@ func (b *nativeBody) finish(call *Call, extra []llm.Member, skip ...string) []by
 			b.number(call.ParamName, call.ParamValue)
 		}
 	}
-	b.names = append(append(b.names, "model", "stream"), skip...)
+	b.names = append(b.names, nativeAsked...)
 	llm.Members(nativeExtra(extra, "extra_body", '{'), func(name string, value []byte) bool {
 		b.add(name, value)
 		return true

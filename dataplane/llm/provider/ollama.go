@@ -248,7 +248,8 @@ func (b *nativeBody) ollamaEnd(call *Call, origin llm.Format, extra []llm.Member
 			b.add(m.Name, m.Value)
 		}
 	}
-	return b.finish(call, extra, "options", "messages", "prompt", "input")
+	b.names = append(b.names, "options") // merged already
+	return b.finish(call, extra)
 }
 
 func (o *ollamaFormat) completion(call *Call, c *llm.CompletionCall, b *nativeBody) ([]byte, error) {

@@ -92,3 +92,31 @@ func TestRowRequests(t *testing.T) {
 		})
 	}
 }
+
+// TestHuggingFacePaths shows what stands behind the paths of configured servers.
+func TestHuggingFacePaths(t *testing.T) {
+	for _, tt := range []struct {
+		route     llm.Route
+		format    llm.Format
+		operation string
+		path      string
+		whole     bool
+		want      string
+	}{
+		{llm.Chat, llm.OpenAI, "", "/models/m", true, "/models/m/v1/chat/completions"},
+		{llm.Chat, llm.Anthropic, "", "/", true, "/v1/chat/completions"},
+		{llm.Chat, llm.OpenAI, "", "/v1/chat/completions", true, "/v1/chat/completions"},
+		{llm.Chat, llm.OpenAI, "", "/other", false, "/v1/chat/completions"},
+		{llm.Completions, llm.OpenAI, "", "/models/m", true, "/models/m"},
+		{llm.Completions, llm.OpenAI, "", "/other", false, "/hf-inference/models/m"},
+		{llm.Embeddings, llm.OpenAI, "", "/embed", true, "/embed"},
+		{llm.Chat, llm.HuggingFace, "/generate", "/models/m/", true, "/models/m/generate"},
+		{llm.Chat, llm.HuggingFace, "/generate", "/generate", true, "/generate"},
+		{llm.Preserve, llm.OpenAI, "", "/x", true, "/x"},
+	} {
+		call := &Call{Settings: &Settings{Route: tt.route}, Format: tt.format, Operation: tt.operation, Model: "m"}
+		if got := huggingFace.ConfiguredPath(call, tt.path, tt.whole); got != tt.want {
+			t.Errorf("%+v: %s", tt, got)
+		}
+	}
+}
