@@ -16,10 +16,14 @@ var _ Provider = (*Gemini)(nil)
 // Name is the vendor's name in configurations.
 func (g *Gemini) Name() string { return "gemini" }
 
-// Format is Google's own for all that it runs. Files, batches and videos have no
-// counterpart in another format, so that only callers of this one get them.
+// Format is Google's own for nearly all that it runs. Files, batches and videos
+// have no counterpart in another format, so that only callers of this one get
+// them. Images have none in neutral terms: they are asked for and given in
+// OpenAI's format, which is translated here.
 func (g *Gemini) Format(route llm.Route) (llm.Format, bool) {
 	switch route {
+	case llm.Images:
+		return llm.OpenAI, true
 	case llm.Chat, llm.Completions, llm.Embeddings, llm.Files, llm.Batches, llm.Videos, llm.Preserve:
 		return llm.Gemini, true
 	}
@@ -50,6 +54,8 @@ func (g *Gemini) Request(call *Call, request *llm.Request) ([]byte, error) {
 		err = g.writeCompletion(&w, call, request)
 	case llm.Embeddings:
 		err = g.writeEmbedding(&w, call, request)
+	case llm.Images:
+		err = g.writeImage(&w, request)
 	default:
 		err = fmt.Errorf("%s is only for callers of Gemini's own format", call.Route)
 	}
@@ -94,6 +100,10 @@ func (g *Gemini) Response(call *Call, body []byte) (Answer, error) {
 	if passes {
 		answer.Usage, answer.TextLength = geminiCounts(&object)
 		return answer, nil
+	}
+	if call.Route == llm.Images {
+		err = geminiImages(&answer, &object)
+		return answer, err
 	}
 	if call.Route == llm.Embeddings {
 		answer.Embedding, err = geminiVectors(call, &object)

@@ -74,6 +74,7 @@ func TestGeminiGolden(t *testing.T) {
 		{"chat-blocked", chat, "", ask, whole(blocked)},
 		{"completion", setup("openai", "llm/v1/completions"), "", `{"prompt":"1 + 1 ="}`, whole(answered)},
 		{"embeddings", setup("openai", "llm/v1/embeddings"), "", `{"input":["a","b"]}`, whole(`{"embeddings":[{"values":[0.25,1]},{"values":[-2e-3,0]}],"usageMetadata":{"promptTokenCount":4}}`)},
+		{"images", setup("openai", "image/v1/images/generations"), "", `{"prompt":"a lamp","size":"1024x1024"}`, whole(`{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"iVBORw0KGgo="}}]}}],"usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":1290}}`)},
 		{"claude-tools", claude, "/v1/messages", claudes, whole(calls)},
 		{"claude-stream-tools", claude, "/v1/messages", again, streamedCalls},
 		{"claude-429", claude, "/v1/messages", claudes, reply{status: 429, chunks: pieces(refused, 2)}},
