@@ -65,15 +65,32 @@ func (b *lockedBuffer) String() string {
 type keeper struct{ lines chan<- string }
 
 func (k keeper) Log(r *plugin.Request) {
-	k.lines <- string(r.AppendLog(nil))
+	if k.lines != nil {
+		k.lines <- string(r.AppendLog(nil))
+	}
 }
 
 // serve starts a gateway whose routes match the given paths and run ai-proxy with
 // the configuration, which is JSON.
 func serve(t testing.TB, config string, paths ...string) *gateway {
 	t.Helper()
+	return serveOn(t, node{}, config, paths...)
+}
+
+// node is what is special about a gateway.
+type node struct {
+	limits plugin.Limits
+	silent bool // nothing is kept of what it logs
+}
+
+// serveOn starts such a gateway.
+func serveOn(t testing.TB, n node, config string, paths ...string) *gateway {
+	t.Helper()
 	g := &gateway{lines: make(chan string, 64), log: &lockedBuffer{}}
 	logger := slog.New(slog.NewTextHandler(io.MultiWriter(g.log, t.Output()), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if n.silent {
+		logger, g.lines = slog.New(slog.DiscardHandler), nil
+	}
 	if len(paths) == 0 {
 		paths = []string{"/"}
 	}
@@ -93,7 +110,7 @@ func serve(t testing.TB, config string, paths ...string) *gateway {
 			{Id: "f1", Name: "file-log", Enabled: true, Protocols: []string{"http"}, Config: []byte(`{}`), Route: &entitypb.Reference{Id: "r1"}},
 		},
 	}, runtime.Options{
-		Version: "1", Keeper: kept, Log: logger,
+		Version: "1", Keeper: kept, Log: logger, Limits: n.limits,
 		Plugins: []plugin.Plugin{aiproxy.Plugin, plugin.Of("file-log", func(*pluginpb.FileLog, plugin.Env) (keeper, error) {
 			return keeper{g.lines}, nil
 		})},
@@ -323,4 +340,34 @@ func pieces(text string, n int) []string {
 		out = append(out, text[len(text)*i/n:len(text)*(i+1)/n])
 	}
 	return out
+}
+
+// silent is a provider that takes calls and never answers.
+func silent(t testing.TB) (url string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var served sync.WaitGroup
+	served.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			served.Go(func() {
+				defer conn.Close()
+				// It ends when the gateway leaves.
+				_, _ = io.Copy(io.Discard, conn)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		served.Wait()
+	})
+	return "http://" + l.Addr().String()
 }
