@@ -50,7 +50,7 @@ var sameEvents = cmp.Options{cmpopts.EquateEmpty(), cmp.AllowUnexported(llm.Toke
 // are split.
 func TestOpenAIEventsComeBack(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	for round := range 200 {
+	for round := range 60 {
 		lines := make([][]llm.Event, 3)
 		for call := range 2 {
 			id := string(rune('a' + call))
