@@ -127,6 +127,9 @@ func (h *Handler) translate(c *call, a *provider.Answer) []byte {
 		if a.TextLength == 0 {
 			a.TextLength = a.Chat.TextLength()
 		}
+		if a.Chat.Model == "" {
+			a.Chat.Model = c.call.Model
+		}
 		return h.translator.AppendAnswer(nil, &c.Request, a.Chat)
 	case a.Embedding != nil:
 		if w, ok := h.caller.(client.EmbeddingWriter); ok {

@@ -57,6 +57,7 @@ func TestGolden(t *testing.T) {
 	completionChunk := `data: {"id":"cmpl-1","object":"text_completion","model":"gpt-3.5-turbo-instruct","choices":[{"text":"You cannot.","index":0,"logprobs":null,"finish_reason":null}]}` + "\n\n"
 	completionEnd := `data: {"id":"cmpl-1","object":"text_completion","model":"gpt-3.5-turbo-instruct","choices":[{"text":"","index":0,"logprobs":null,"finish_reason":"length"}]}` + "\n\n"
 
+	responses := config("llm/v1/responses", "")
 	for _, tt := range []struct {
 		name, config string
 		request      string // body; target and headers below
@@ -108,6 +109,8 @@ func TestGolden(t *testing.T) {
 		{name: "completions-400", config: completions, request: completionBody, reply: status(400, "application/json", `{"error":{"message":"bad"}}`)},
 		{name: "completions-stream", config: completions, request: `{"prompt":["a b","c"],"stream":true}`, reply: sse(completionChunk, completionEnd, endMark)},
 		{name: "completions-stream-truncated", config: completions, request: `{"prompt":"a b","stream":true}`, reply: cut(sse(completionChunk))},
+		{name: "responses-stream", config: responses, request: responseBody, target: "/v1/responses", reply: sse(responseOpen, responseText[:40], responseText[40:]+responseEnd)},
+		{name: "responses-stream-cut", config: responses, request: responseBody, target: "/v1/responses", reply: cut(sse(responseOpen, responseText, responseEnd[:40]))},
 		{name: "preserve", config: strings.Replace(preserve, "/v1/chat/completions", "", 1), request: `{"input": "x", "model":"gpt-4", "Input":1}`, reply: whole(`{"object":"list","data":[],"usage":{"prompt_tokens":5,"total_tokens":5}}`)},
 		{name: "preserve-get", config: preserve, request: "", reply: whole(`[1]`)},
 		{name: "preserve-500-html", config: preserve, request: `{"a":1}`, reply: status(500, "text/html", html)},
@@ -166,6 +169,14 @@ func TestGolden(t *testing.T) {
 		})
 	}
 }
+
+// A call to the responses API and the events of its answer.
+const (
+	responseBody = `{"input":"1 + 1 = ?","stream":true}`
+	responseOpen = "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{\"id\":\"resp_a\",\"model\":\"m-1\"}}\n\n"
+	responseText = "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":1,\"delta\":\"Two\"}\n\n"
+	responseEnd  = "event: response.completed\ndata: {\"type\":\"response.completed\",\"sequence_number\":2,\"response\":{\"id\":\"resp_a\",\"status\":\"completed\",\"usage\":{\"input_tokens\":12,\"output_tokens\":9,\"output_tokens_details\":{\"reasoning_tokens\":4},\"total_tokens\":21}}}\n\n"
+)
 
 // block is the ai block of a log line.
 func block(t *testing.T, line string) string {

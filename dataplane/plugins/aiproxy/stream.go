@@ -77,7 +77,7 @@ func (h *Handler) openStream(r *plugin.Request, c *call) {
 		readable = false // an encoding that nobody asked for
 	}
 	switch {
-	case readable && h.translator != nil && (h.conduct.counted || h.foreign):
+	case readable && h.translator != nil && (h.conduct.counted || h.foreign || c.Route == llm.Responses):
 		s.mode = converting
 		response.Header["Content-Type"] = []string{"text/event-stream"}
 		delete(response.Header, "Content-Length")
