@@ -47,6 +47,9 @@ const (
 	// Ollama is that of Ollama's own API, Raw that of bare text generation servers.
 	Ollama Format = "ollama"
 	Raw    Format = "raw"
+	// Neutral is no wire format: who is said to speak it takes answers in neutral
+	// terms, as the gateway's own plugins do.
+	Neutral Format = "neutral"
 )
 
 // Limits bound what is read of JSON and of streams, where the node's operator

@@ -7,6 +7,8 @@ import (
 	"github.com/gibbon-gateway/gibbon/dataplane/plugins/aipromptguard"
 	"github.com/gibbon-gateway/gibbon/dataplane/plugins/aiprompttemplate"
 	"github.com/gibbon-gateway/gibbon/dataplane/plugins/aiproxy"
+	"github.com/gibbon-gateway/gibbon/dataplane/plugins/airequesttransformer"
+	"github.com/gibbon-gateway/gibbon/dataplane/plugins/airesponsetransformer"
 	"github.com/gibbon-gateway/gibbon/dataplane/plugins/filelog"
 	"github.com/gibbon-gateway/gibbon/dataplane/plugins/keyauth"
 )
@@ -18,6 +20,8 @@ var All = []plugin.Plugin{
 	aipromptguard.Plugin,
 	aiprompttemplate.Plugin,
 	aiproxy.Plugin,
+	airequesttransformer.Plugin,
+	airesponsetransformer.Plugin,
 	filelog.Plugin,
 	keyauth.Plugin,
 }

@@ -24,48 +24,43 @@ func post(path string, f endpoint, fail failure) native {
 }
 
 // natives are looked through in order, after the endpoints.
-var natives []native
+var natives = []native{
+	// Those who speak OpenAI's format at other addresses.
+	post(`/openai/deployments/([^/]+)/chat/completions`, named(chat), nil),
+	post(`/openai/deployments/([^/]+)/completions`, named(complete), nil),
+	post(`/openai/deployments/([^/]+)/embeddings`, named(embed), nil),
+	post(`/(?:compatible-mode/v1|serving-endpoints/v1|openai/v1)/chat/completions`, chat, nil),
+	post(`/(?:compatible-mode|openai)/v1/embeddings`, embed, nil),
+	post(`/models/([^/]+(?:/[^/]+)?)/v1/chat/completions`, named(chat), huggingFaceFailure),
 
-// The endpoints refer to the table and the table to them, so it is filled last.
-func init() {
-	natives = []native{
-		// Those who speak OpenAI's format at other addresses.
-		post(`/openai/deployments/([^/]+)/chat/completions`, named(chat), nil),
-		post(`/openai/deployments/([^/]+)/completions`, named(complete), nil),
-		post(`/openai/deployments/([^/]+)/embeddings`, named(embed), nil),
-		post(`/(?:compatible-mode/v1|serving-endpoints/v1|openai/v1)/chat/completions`, chat, nil),
-		post(`/(?:compatible-mode|openai)/v1/embeddings`, embed, nil),
-		post(`/models/([^/]+(?:/[^/]+)?)/v1/chat/completions`, named(chat), huggingFaceFailure),
+	post(`/v1/messages`, messages, anthropicFailure),
+	post(`/v1/messages/count_tokens`, countMessages, anthropicFailure),
+	post(`/v1/complete`, completeAnthropic, anthropicFailure),
 
-		post(`/v1/messages`, messages, anthropicFailure),
-		post(`/v1/messages/count_tokens`, countMessages, anthropicFailure),
-		post(`/v1/complete`, completeAnthropic, anthropicFailure),
+	post(`.*/models/([^/:]+):(generateContent|streamGenerateContent)`, generateContent, geminiFailure),
+	post(`.*/models/([^/:]+):(batchEmbedContents|embedContent)`, embedContents, geminiFailure),
 
-		post(`.*/models/([^/:]+):(generateContent|streamGenerateContent)`, generateContent, geminiFailure),
-		post(`.*/models/([^/:]+):(batchEmbedContents|embedContent)`, embedContents, geminiFailure),
+	post(`/model/([^/]+)/(converse|converse-stream)`, converse, bedrockFailure),
+	post(`/model/([^/]+)/invoke`, invoke, bedrockFailure),
 
-		post(`/model/([^/]+)/(converse|converse-stream)`, converse, bedrockFailure),
-		post(`/model/([^/]+)/invoke`, invoke, bedrockFailure),
+	post(`/v1/chat`, chatCohere1, cohereFailure),
+	post(`/v2/chat`, chatCohere2, cohereFailure),
+	post(`/v1/generate`, generateCohere, cohereFailure),
+	post(`/v2/embed`, embedCohere, cohereFailure),
 
-		post(`/v1/chat`, chatCohere1, cohereFailure),
-		post(`/v2/chat`, chatCohere2, cohereFailure),
-		post(`/v1/generate`, generateCohere, cohereFailure),
-		post(`/v2/embed`, embedCohere, cohereFailure),
+	post(`/api/chat`, chatOllama, ollamaFailure),
+	post(`/api/generate`, generateOllama, ollamaFailure),
+	post(`/api/embed`, embedOllama, ollamaFailure),
 
-		post(`/api/chat`, chatOllama, ollamaFailure),
-		post(`/api/generate`, generateOllama, ollamaFailure),
-		post(`/api/embed`, embedOllama, ollamaFailure),
+	post(`/models/([^/]+(?:/[^/]+)?)`, generateText, huggingFaceFailure),
+	post(`/generate|/generate_stream`, generateText, huggingFaceFailure),
+	post(`/hf-inference/models/(.+)/pipeline/feature-extraction`, extractFeatures, huggingFaceFailure),
+	post(`/raw`, generateRaw, huggingFaceFailure),
 
-		post(`/models/([^/]+(?:/[^/]+)?)`, generateText, huggingFaceFailure),
-		post(`/generate|/generate_stream`, generateText, huggingFaceFailure),
-		post(`/hf-inference/models/(.+)/pipeline/feature-extraction`, extractFeatures, huggingFaceFailure),
-		post(`/raw`, generateRaw, huggingFaceFailure),
-
-		post(`/v1/responses|/openai/v1/responses`, respond, nil),
-		post(`/v1/images/(?:generations|edits)|/openai/deployments/[^/]+/images/(?:generations|edits)`, drawImage, nil),
-		post(`/v1/audio/speech|/openai/deployments/[^/]+/audio/speech`, speak, nil),
-		post(`/v1/audio/(?:transcriptions|translations)|/openai/deployments/[^/]+/audio/(?:transcriptions|translations)`, transcribe, nil),
-	}
+	post(`/v1/responses|/openai/v1/responses`, respond, nil),
+	post(`/v1/images/(?:generations|edits)|/openai/deployments/[^/]+/images/(?:generations|edits)`, drawImage, nil),
+	post(`/v1/audio/speech|/openai/deployments/[^/]+/audio/speech`, speak, nil),
+	post(`/v1/audio/(?:transcriptions|translations)|/openai/deployments/[^/]+/audio/(?:transcriptions|translations)`, transcribe, nil),
 }
 
 // named takes the model from the path where the body names none.
