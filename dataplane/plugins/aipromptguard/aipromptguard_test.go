@@ -68,6 +68,8 @@ func TestPrompt(t *testing.T) {
 		{name: "anthropic, all roles", format: llm.Anthropic, allRoles: true, body: `{"model":"m","max_tokens":1,"system":"s","messages":[{"role":"user","content":"a"}]}`, want: "a s "},
 		{name: "anthropic, newest", format: llm.Anthropic, newest: true, body: `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}`, want: "a"},
 		{name: "gemini", format: llm.Gemini, body: `{"systemInstruction":{"parts":[{"text":"s"}]},"contents":[{"role":"user","parts":[{"text":"a"},{"text":"b"}]},{"role":"model","parts":[{"text":"c"}]},{"parts":[{"text":"d"}]}]}`, want: "d a b "},
+		{name: "cohere", format: llm.Cohere, body: `{"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"},{"role":"user","content":"c"}]}`, want: "c a "},
+		{name: "huggingface", format: llm.HuggingFace, body: `{"inputs":"a b"}`, want: "a b "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h, err := New(&pluginpb.AiPromptGuard{

@@ -69,7 +69,7 @@ func (h *Handler) openAIPrompt(call *llm.Request) (string, error) {
 	return h.collected(&c)
 }
 
-// prompt is the text under test of a chat in another format. Parts that are no
+// prompt is the text under test of a call in another format. Parts that are no
 // text are left out, save those that nobody here understands, which count as they
 // came.
 func (h *Handler) prompt(call *llm.Request) (string, error) {
@@ -77,11 +77,12 @@ func (h *Handler) prompt(call *llm.Request) (string, error) {
 		return "", errNoPrompt
 	}
 	chat, err := call.Chat()
-	if err != nil {
-		return "", err
-	}
-	if len(chat.Messages) == 0 {
-		return "", errNoPrompt
+	if err != nil || len(chat.Messages) == 0 {
+		completion, err := call.Decoder.Completion(call)
+		if err != nil || len(completion.Prompts) == 0 {
+			return "", errNoPrompt
+		}
+		return strings.Join(completion.Prompts, " "), nil
 	}
 	var c collector
 	for i := range slices.Backward(chat.Messages) {

@@ -83,6 +83,7 @@ func (h *Handler) access(r *plugin.Request) error {
 	if h.logOriginal {
 		// A body that cannot be read is dealt with below.
 		if body, err := r.Body(h.bodyLimit); err == nil && body != nil {
+			body = r.WithoutSecrets(body)
 			r.Log.Set(llm.AppendQuoted(nil, body[:min(len(body), loggedBody)]), "ai", "payload", "original_request")
 		}
 	}
