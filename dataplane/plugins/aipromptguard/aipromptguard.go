@@ -34,8 +34,8 @@ type Handler struct {
 	refusal *plugin.Reject
 }
 
-// New readies a handler for one configured instance. Its patterns have been
-// compiled once, by the control plane, which refuses those that cannot be.
+// New readies a handler for one configured instance and compiles its patterns,
+// so that no request does. The control plane has refused those that cannot be.
 func New(cfg *pluginpb.AiPromptGuard, env plugin.Env) (*Handler, error) {
 	h := &Handler{
 		env:       env,
