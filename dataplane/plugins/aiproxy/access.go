@@ -30,6 +30,9 @@ type call struct {
 	words       int  // of the prompt, counted when an answer without counts may come
 	status      int  // the provider's, of an error that is told anew
 
+	answerID string             // the provider's; empty: not known
+	reasons  []llm.FinishReason // why its choices ended, as far as it is known
+
 	answered      bool      // the answer is one of the model's, with status 200
 	done          time.Time // when the last of the answer was there
 	firstToken    time.Time

@@ -101,6 +101,12 @@ func (h *Handler) answer(r *plugin.Request, c *call, body []byte) error {
 	}
 	c.answered = true
 	c.ResponseModel, c.Usage = answer.Model, answer.Usage
+	if answer.Chat != nil {
+		c.answerID = answer.Chat.ID
+		for i := range answer.Chat.Choices[:min(len(answer.Chat.Choices), maxReasons)] {
+			c.reasons = append(c.reasons, answer.Chat.Choices[i].Finish)
+		}
+	}
 	if h.conduct.counted {
 		if c.Usage.Input != llm.Reported {
 			c.Usage.EstimateInput(llm.EstimatePrompt(h.caller.Words(&c.Request), false))

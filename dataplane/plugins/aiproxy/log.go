@@ -13,6 +13,9 @@ import (
 // loggedPayload is the most of a body that is kept for the log, in bytes.
 const loggedPayload = 1 << 20
 
+// maxReasons is of how many choices of an answer it is noted why they ended.
+const maxReasons = 16
+
 // Log reports the call, for the log line and for metrics. Counts and names are
 // always told; bodies only with log_payloads.
 func (h *Handler) Log(r *plugin.Request) {
@@ -33,6 +36,7 @@ func (h *Handler) Log(r *plugin.Request) {
 		Provider: h.providerName, RequestModel: c.RequestModel, ResponseModel: c.ResponseModel,
 		Route: c.Route, Streams: c.Streams,
 		MaxTokens: c.call.MaxTokens, Temperature: c.call.Temperature,
+		ID: c.answerID, Finish: c.reasons,
 		Usage: c.Usage, Answered: c.answered, Status: status(r), Failure: failure(r, c),
 		Start: r.Record.Dialled, Prices: h.prices,
 	}

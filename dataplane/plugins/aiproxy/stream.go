@@ -301,6 +301,9 @@ func (c *call) note(event *llm.Event) {
 		if c.ResponseModel == "" {
 			c.ResponseModel = event.Model
 		}
+		if c.answerID == "" {
+			c.answerID = event.ID
+		}
 	case llm.EventText:
 		s.begun = true
 		s.length.Add(event.Text)
@@ -309,6 +312,9 @@ func (c *call) note(event *llm.Event) {
 		}
 	case llm.EventFinish:
 		s.finished = true
+		if len(c.reasons) < maxReasons {
+			c.reasons = append(c.reasons, event.Finish)
+		}
 	case llm.EventUsage:
 		c.Usage = event.Usage
 	case llm.EventError:
