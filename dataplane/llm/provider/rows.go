@@ -28,14 +28,16 @@ var (
 		name: "deepseek", host: "api.deepseek.com",
 		paths: map[llm.Route]string{llm.Chat: "/v1/chat/completions", llm.Preserve: ""},
 	}
-	dashscope = &OpenAI{
+	dashscope = &dashscopeVendor{&OpenAI{
 		name: "dashscope", hostOf: dashscopeHost,
 		paths: map[llm.Route]string{
 			llm.Chat:       "/compatible-mode/v1/chat/completions",
 			llm.Embeddings: "/compatible-mode/v1/embeddings",
+			llm.Images:     "/api/v1/services/aigc/multimodal-generation/generation",
+			llm.ImageEdits: "/api/v1/services/aigc/image2image/image-synthesis",
 			llm.Preserve:   "",
 		},
-	}
+	}}
 	databricks = &OpenAI{
 		name: "databricks", hostOf: databricksHost, dropStreamOptions: true,
 		paths: map[llm.Route]string{llm.Chat: "/serving-endpoints/v1/chat/completions", llm.Preserve: ""},
@@ -70,15 +72,6 @@ var (
 		},
 	}
 )
-
-// dashscopeHost is the host in Singapore, or the one in mainland China where the
-// configuration says so.
-func dashscopeHost(options *pluginpb.AiModelOptions) (string, error) {
-	if d := options.GetDashscope(); d != nil && d.International != nil && !d.GetInternational() {
-		return "dashscope.aliyuncs.com", nil
-	}
-	return "dashscope-intl.aliyuncs.com", nil
-}
 
 // databricksHost is the host of the configured workspace.
 func databricksHost(options *pluginpb.AiModelOptions) (string, error) {

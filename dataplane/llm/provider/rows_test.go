@@ -1,6 +1,8 @@
 package provider
 
 import (
+	"net/http"
+	"strings"
 	"testing"
 
 	pluginpb "github.com/gibbon-gateway/gibbon/gen/gibbon/plugin/v1"
@@ -17,7 +19,7 @@ func TestRowEndpoints(t *testing.T) {
 	}
 	elsewhere := &pluginpb.AiModelOptions{UpstreamUrl: new("http://127.0.0.1/x")}
 	for _, tt := range []struct {
-		provider *OpenAI
+		provider Provider
 		route    llm.Route
 		options  *pluginpb.AiModelOptions
 		want     string // host and path; empty: an error
@@ -31,6 +33,8 @@ func TestRowEndpoints(t *testing.T) {
 		{dashscope, llm.Chat, nil, "dashscope-intl.aliyuncs.com/compatible-mode/v1/chat/completions"},
 		{dashscope, llm.Chat, mainland, "dashscope.aliyuncs.com/compatible-mode/v1/chat/completions"},
 		{dashscope, llm.Embeddings, nil, "dashscope-intl.aliyuncs.com/compatible-mode/v1/embeddings"},
+		{dashscope, llm.Images, nil, "dashscope-intl.aliyuncs.com/api/v1/services/aigc/multimodal-generation/generation"},
+		{dashscope, llm.ImageEdits, mainland, "dashscope.aliyuncs.com/api/v1/services/aigc/image2image/image-synthesis"},
 		{databricks, llm.Chat, workspace("dbc-1a2b"), "dbc-1a2b.cloud.databricks.com/serving-endpoints/v1/chat/completions"},
 		{databricks, llm.Chat, nil, ""},
 		{databricks, llm.Chat, workspace("evil.example/"), ""},
@@ -47,12 +51,12 @@ func TestRowEndpoints(t *testing.T) {
 		got, err := tt.provider.Endpoint(&Call{Settings: &Settings{Route: tt.route}, Options: tt.options})
 		if err != nil {
 			if tt.want != "" {
-				t.Errorf("%s %s: %v", tt.provider.name, tt.route, err)
+				t.Errorf("%s %s: %v", tt.provider.Name(), tt.route, err)
 			}
 			continue
 		}
 		if at := got.Host + got.Path; at != tt.want || got.Scheme != "https" || got.Port != 443 {
-			t.Errorf("%s %s: %s, want %q", tt.provider.name, tt.route, at, tt.want)
+			t.Errorf("%s %s: %s, want %q", tt.provider.Name(), tt.route, at, tt.want)
 		}
 	}
 }
@@ -118,5 +122,25 @@ func TestHuggingFacePaths(t *testing.T) {
 		if got := huggingFace.ConfiguredPath(call, tt.path, tt.whole); got != tt.want {
 			t.Errorf("%+v: %s", tt, got)
 		}
+	}
+}
+
+// TestDashscopeImages shows what an OpenAI caller finds in an answer with images.
+func TestDashscopeImages(t *testing.T) {
+	call := &Call{Settings: &Settings{Route: llm.Images}, Format: llm.OpenAI}
+	const came = `{"output":{"choices":[{"message":{"content":[{"text":"x"},{"image":"https://a/1?b=\u0026"}]}},{"message":{"content":[{"image":"https://a/2"}]}}]},"request_id":"r"`
+	got, err := dashscope.Response(call, []byte(came+"}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest, ok := strings.CutPrefix(string(got.Body), came+`,"created":`)
+	_, data, _ := strings.Cut(rest, ",")
+	if want := `"data":[{"url":"https://a/1?b=\u0026"},{"url":"https://a/2"}]}`; !ok || data != want {
+		t.Errorf("got %s", got.Body)
+	}
+	header := http.Header{}
+	call.Settings = &Settings{Route: llm.ImageEdits}
+	if dashscope.Headers(call, header); header.Get("X-DashScope-Async") != "enable" {
+		t.Errorf("headers %v", header)
 	}
 }

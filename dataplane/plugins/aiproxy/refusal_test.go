@@ -84,6 +84,7 @@ func TestRefusals(t *testing.T) {
 		{"format that nobody knows", with(t, chat, `"llm_format":"openai"`, `"llm_format":"klingon"`), good, "", nil, 501, "llm_format 'klingon' is not supported by this version of the gateway"},
 		{"nothing to embed", with(t, chat, "llm/v1/chat", "llm/v1/embeddings"), good, "", nil, 400, "request body doesn't contain valid prompts"},
 		{"kind of calls that the provider has not", with(t, chat, `"provider":"openai"`, `"provider":"cerebras"`, "llm/v1/chat", "llm/v1/embeddings"), `{"input":"x"}`, "", nil, 400, "no transformer for cerebras://llm/v1/embeddings"},
+		{"kind of calls that mistral has not", with(t, chat, `"provider":"openai"`, `"provider":"mistral"`, `"max_tokens":512`, `"mistral_format":"ollama"`, "llm/v1/chat", "llm/v1/files"), `{"input":"x"}`, "", nil, 400, "no transformer available to format mistral://llm/v1/files/ollama"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

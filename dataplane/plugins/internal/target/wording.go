@@ -12,17 +12,22 @@ import (
 type wording struct {
 	reasons bool   // a reason is told
 	suffix  string // behind the kind of calls
+	lacking string // before the provider's name, when it has no such calls
+	format  string // then behind the kind of calls; may be empty
 }
 
 // wordingOf is the wording that Kong's driver of a provider has.
 func wordingOf(name string, options *pluginpb.AiModelOptions) wording {
+	w := wording{lacking: "no transformer for"}
 	switch name {
 	case "bedrock", "gemini":
-		return wording{reasons: true}
+		w.reasons = true
 	case "llama2":
-		return wording{suffix: "/" + options.GetLlama2Format()}
+		w.suffix = "/" + options.GetLlama2Format()
+	case "mistral":
+		w.lacking, w.format = "no transformer available to format", "/"+options.GetMistralFormat()
 	}
-	return wording{}
+	return w
 }
 
 // failed is what a caller is told whose call cannot be written for the provider.
@@ -36,5 +41,5 @@ func (w *wording) failed(name string, route llm.Route, err error) string {
 
 // none is what a caller is told when the provider has no such calls.
 func (w *wording) none(name string, route llm.Route) string {
-	return fmt.Sprintf("no transformer for %s://%s", name, route)
+	return fmt.Sprintf("%s %s://%s%s", w.lacking, name, route, w.format)
 }
