@@ -19,6 +19,11 @@ var formats = map[llm.Format]func(route llm.Route, param string, limits llm.Limi
 		g.Limits = limits
 		return g
 	},
+	llm.Bedrock: func(route llm.Route, param string, limits llm.Limits) Format {
+		b := NewBedrock(route, param)
+		b.Limits = limits
+		return b
+	},
 	llm.Cohere: func(route llm.Route, param string, limits llm.Limits) Format {
 		c := NewCohere(route, param)
 		c.Limits = limits

@@ -138,6 +138,9 @@ func (h *Handler) translate(c *call, a *provider.Answer) []byte {
 		}
 		return h.translator.AppendAnswer(nil, &c.Request, a.Chat)
 	case a.Embedding != nil:
+		if a.Embedding.Model == "" {
+			a.Embedding.Model = c.call.Model
+		}
 		if w, ok := h.caller.(client.EmbeddingWriter); ok {
 			return w.AppendEmbedding(nil, &c.Request, a.Embedding)
 		}
