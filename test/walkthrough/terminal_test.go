@@ -114,10 +114,16 @@ func (s *terminal) run(line string) output {
 }
 
 // commands splits a script into its command lines; a backslash at the end of a
-// line goes on with the next one. Comments are left out.
+// line goes on with the next one, and so does a text in single quotes. Comments
+// are left out.
 func commands(script string) (lines []string) {
+	open := "" // what has come of a line whose quoted text goes on in the next one
 	for line := range strings.SplitSeq(strings.ReplaceAll(script, "\\\n", "\\\x00"), "\n") {
-		line = strings.ReplaceAll(line, "\\\x00", "\\\n")
+		line = open + strings.ReplaceAll(line, "\\\x00", "\\\n")
+		if open = ""; strings.Count(line, "'")%2 == 1 && !strings.HasPrefix(line, "#") {
+			open = line + "\n"
+			continue
+		}
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
 			lines = append(lines, line)
 		}
