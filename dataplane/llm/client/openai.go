@@ -86,7 +86,7 @@ func (o *OpenAI) Read(in Incoming, into *llm.Request) error {
 		}
 		into.Operation = operation
 	}
-	if len(body) == 0 && o.bodiless(into.Operation, in.Method) {
+	if len(body) == 0 && o.bodiless(into.Operation, in) {
 		return nil
 	}
 	if err := into.Fields.ReadWithin(body, o.names, o.Limits); err != nil {
@@ -113,12 +113,15 @@ func (o *OpenAI) Read(in Incoming, into *llm.Request) error {
 
 // bodiless says that a call may come without a body: one that is whatever the
 // caller likes, or that asks for a member of a collection or for a list of them.
-func (o *OpenAI) bodiless(operation, method string) bool {
+// Where a route gives the collection another name, who is asked cannot be told
+// from the path, and so the provider judges.
+func (o *OpenAI) bodiless(operation string, in Incoming) bool {
 	switch {
 	case o.route == llm.Preserve || o.route == llm.Realtime:
 		return true
 	case o.isCollection():
-		return operation != "" || method != http.MethodPost
+		return operation != "" || in.Method != http.MethodPost ||
+			!strings.Contains(in.Path+"/", openAICollections[o.route]+"/")
 	}
 	return false
 }
