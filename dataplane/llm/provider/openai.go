@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -123,6 +124,9 @@ func (o *OpenAI) edit(call *Call, request *llm.Request, edits *llm.Edits) {
 		edits.Remove(llm.FieldTopK) // OpenAI knows no top_k, and refuses it
 	}
 	o.limit(call, fields, edits)
+	if messages := fields.Value(llm.FieldMessages); !o.own() && bytes.Contains(messages, []byte(openAIDeveloper)) {
+		edits.Set(llm.FieldMessages, openAIWithoutDevelopers(messages))
+	}
 	if o.dropStreamOptions || o.isStrict(call) {
 		if fields.Has(llm.FieldStreamOptions) {
 			edits.Remove(llm.FieldStreamOptions)
@@ -130,6 +134,31 @@ func (o *OpenAI) edit(call *Call, request *llm.Request, edits *llm.Edits) {
 	} else if call.Streams && !request.WantsUsage && o.counts(call) {
 		edits.Set(llm.FieldStreamOptions, askForUsage(fields.Value(llm.FieldStreamOptions)))
 	}
+}
+
+const openAIDeveloper = `"developer"`
+
+var openAIRole = llm.NewLenientNames("role")
+
+// openAIWithoutDevelopers gives the messages with developers called system, as the
+// models of other makers know them; the rest stays byte for byte.
+func openAIWithoutDevelopers(messages []byte) string {
+	out := append(make([]byte, 0, len(messages)), '[')
+	llm.Elements(messages, func(message []byte) bool {
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		var m llm.Object
+		if m.Read(message, openAIRole) != nil || string(m.Value(0)) != openAIDeveloper {
+			out = append(out, message...)
+			return true
+		}
+		var edits llm.Edits
+		edits.Set(0, `"system"`)
+		out = edits.AppendTo(out, &m)
+		return true
+	})
+	return string(append(out, ']'))
 }
 
 // counts says whether the vendor may be asked to count the tokens of a stream.

@@ -82,6 +82,9 @@ func TestRowRequests(t *testing.T) {
 			`{"model":"m","messages":[1],"stream":true,"max_completion_tokens":9,"stream_options":{"include_usage":true}}`},
 		{"xai keeps the effort", xai, nil, `{"model":"m","messages":[1],"stream":false,"reasoning_effort":"high"}`,
 			`{"model":"m","messages":[1],"stream":false,"reasoning_effort":"high"}`},
+		{"developers are called system", xai, nil,
+			`{"model":"m","messages":[{"content":"developer","role": "developer"},{"role":"user","content":[1.0]}],"stream":false}`,
+			`{"model":"m","messages":[{"content":"developer","role": "system"},{"role":"user","content":[1.0]}],"stream":false}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var request llm.Request
