@@ -90,6 +90,9 @@ func (e *EventReader) Read(piece []byte, f func(ServerEvent) error) error {
 	return nil
 }
 
+// Partial says that an event has begun and its closing empty line has not come.
+func (e *EventReader) Partial() bool { return len(e.line) > 0 || e.hasData || len(e.name) > 0 }
+
 // Close says that the stream is over. An event whose closing empty line never
 // came is given to f too: some servers leave it out behind the last one.
 func (e *EventReader) Close(f func(ServerEvent) error) error {

@@ -14,6 +14,7 @@ type ValueReader struct {
 	depth  int
 	quoted bool // inside a string
 	escape bool // behind a backslash
+	array  bool // inside the array around the values
 }
 
 // Read takes the next piece of the stream and calls f for each value that is
@@ -26,9 +27,12 @@ func (v *ValueReader) Read(piece []byte, f func(value []byte) error) error {
 		if len(v.value) == 0 {
 			// Between values: only an object starts one. The brackets and commas of
 			// an array around them are passed over, as is anything else.
-			if c == '{' {
+			switch c {
+			case '{':
 				v.value = append(v.value, c)
 				v.depth = 1
+			case '[', ']':
+				v.array = c == '['
 			}
 			continue
 		}
@@ -61,3 +65,6 @@ func (v *ValueReader) Read(piece []byte, f func(value []byte) error) error {
 
 // Partial says that a value has begun and not ended.
 func (v *ValueReader) Partial() bool { return len(v.value) > 0 }
+
+// Open says that the array around the values has begun and not ended.
+func (v *ValueReader) Open() bool { return v.array }

@@ -61,6 +61,12 @@ func (c *cutter) read(piece []byte, f func(llm.ServerEvent) error) error {
 	return c.values.Read(piece, func(value []byte) error { return f(llm.ServerEvent{Data: value}) })
 }
 
+// partial says that the stream is in the middle of an event, or that nothing of
+// it has come.
+func (c *cutter) partial() bool {
+	return !c.begun || c.events.Partial() || c.values.Partial() || c.values.Open() || c.frames.Partial()
+}
+
 // close says that the stream is over. whole is false when that cuts a value or a
 // frame off.
 func (c *cutter) close(f func(llm.ServerEvent) error) (whole bool, err error) {

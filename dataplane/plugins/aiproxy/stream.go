@@ -298,6 +298,7 @@ func (c *call) note(event *llm.Event) {
 	s := &c.stream
 	switch event.Kind {
 	case llm.EventStart:
+		s.begun = true
 		if c.ResponseModel == "" {
 			c.ResponseModel = event.Model
 		}
@@ -305,7 +306,6 @@ func (c *call) note(event *llm.Event) {
 			c.answerID = event.ID
 		}
 	case llm.EventText:
-		s.begun = true
 		s.length.Add(event.Text)
 		if c.handler.logPayload && len(s.text) < loggedPayload {
 			s.text = append(s.text, event.Text...)
@@ -320,8 +320,11 @@ func (c *call) note(event *llm.Event) {
 	case llm.EventError:
 		s.failed = true
 	}
-	if c.firstToken.IsZero() && event.Kind >= llm.EventText && event.Kind <= llm.EventCallArguments {
-		c.firstToken = time.Now()
+	if event.Kind >= llm.EventText && event.Kind <= llm.EventCallArguments {
+		s.begun = true
+		if c.firstToken.IsZero() {
+			c.firstToken = time.Now()
+		}
 	}
 }
 
@@ -339,6 +342,7 @@ func (c *call) finish() error {
 		s.out = c.handler.caller.AppendError(s.out, provider.Failure(c.status, s.text))
 		return nil
 	}
+	partial, frames := s.cutter.partial(), s.frames
 	whole, err := s.cutter.close(c.event)
 	if err = s.pardon(err); err != nil {
 		return err
@@ -355,7 +359,9 @@ func (c *call) finish() error {
 	}
 	if s.mode == watching {
 		// Of what passes as it came, only an answer that has begun is known to be one.
-		if s.begun && !s.ended && !s.finished && !s.failed && c.Route != llm.Preserve {
+		// What ends in the middle of an event is none, though, whatever it is.
+		begun := s.begun || partial && s.frames == frames
+		if begun && !s.ended && !s.finished && !s.failed && c.Route != llm.Preserve {
 			return errTruncatedStream
 		}
 		return nil
