@@ -98,7 +98,7 @@ func (a *Anthropic) Request(call *Call, request *llm.Request) ([]byte, error) {
 	}
 	// The body as the caller wrote it is a good guess of the size; images make up
 	// most of a large one, and are as large in either format.
-	body, err := appendAnthropicChat(make([]byte, 0, len(request.Body)+len(request.Body)/8+512), call, chat)
+	body, err := appendAnthropicChat(make([]byte, 0, len(request.Body)+min(len(request.Body)/8, 64<<10)+512), call, chat)
 	return a.credit(call, body, err)
 }
 

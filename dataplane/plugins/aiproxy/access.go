@@ -26,9 +26,10 @@ type call struct {
 	call    target.Call
 
 	acceptsGzip bool
-	named       bool // the answer is to name the model
-	words       int  // of the prompt, counted when an answer without counts may come
-	status      int  // the provider's, of an error that is told anew
+	named       bool      // the answer is to name the model
+	name        [1]string // the header that does so
+	words       int       // of the prompt, counted when an answer without counts may come
+	status      int       // the provider's, of an error that is told anew
 
 	answerID string             // the provider's; empty: not known
 	reasons  []llm.FinishReason // why its choices ended, as far as it is known

@@ -45,7 +45,8 @@ func (h *Handler) Header(r *plugin.Request) error {
 // name tells the caller which model was asked.
 func (h *Handler) name(r *plugin.Request, c *call) {
 	if c.named && r.Response.Status == http.StatusOK {
-		r.Response.Header["X-Kong-Llm-Model"] = []string{h.providerName + "/" + headerText(c.RequestModel)}
+		c.name[0] = h.providerName + "/" + headerText(c.RequestModel)
+		r.Response.Header["X-Kong-Llm-Model"] = c.name[:]
 	}
 }
 

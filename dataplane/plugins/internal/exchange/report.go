@@ -36,9 +36,11 @@ func Report(r *plugin.Request, env plugin.Env, call plugin.ModelCall) {
 	if main && !old {
 		name = "proxy"
 	}
-	r.Log.Set(appendMeta(make([]byte, 0, 256), &call, old), "ai", name, "meta")
+	// Both stand in one piece of memory, which is enough for most calls.
+	meta := appendMeta(make([]byte, 0, 576), &call, old)
+	r.Log.Set(meta[:len(meta):len(meta)], "ai", name, "meta")
 	if call.Counted() {
-		r.Log.Set(appendUsage(make([]byte, 0, 256), &call, old), "ai", name, "usage")
+		r.Log.Set(appendUsage(meta[len(meta):], &call, old), "ai", name, "usage")
 	}
 	if old || !main {
 		r.Log.Set([]byte("{}"), "ai", name, "cache")
