@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -143,12 +144,16 @@ func (g *gcp) Authorize(ctx context.Context, out *Outgoing) error {
 
 // gcpQuery is a query without credentials.
 func gcpQuery(query string) string {
-	if !strings.Contains(query, "key") && !strings.Contains(query, "token") {
+	if !strings.Contains(query, "key") && !strings.Contains(query, "token") && !strings.Contains(query, "%") {
 		return query
 	}
 	kept := make([]string, 0, 4)
 	for pair := range strings.SplitSeq(query, "&") {
-		switch name, _, _ := strings.Cut(pair, "="); name {
+		name, _, _ := strings.Cut(pair, "=")
+		if plain, err := url.QueryUnescape(name); err == nil {
+			name = plain
+		}
+		switch name {
 		case "key", "access_token", "oauth_token":
 		default:
 			kept = append(kept, pair)

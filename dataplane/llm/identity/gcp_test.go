@@ -183,7 +183,7 @@ func TestGCPOrder(t *testing.T) {
 // TestGCPCallerCredentials shows that a caller's own credentials go.
 func TestGCPCallerCredentials(t *testing.T) {
 	source := &gcp{fetch: func(context.Context) (gcpToken, error) { return gcpToken{text: "t"}, nil }}
-	out := &Outgoing{Query: "alt=sse&key=own&access_token=x&keyword=a", Header: http.Header{
+	out := &Outgoing{Query: "alt=sse&key=own&access_token=x&k%65y=own&%61ccess_token=x&keyword=a", Header: http.Header{
 		"Authorization": {"Bearer own", "Bearer two"}, "X-Goog-Api-Key": {"own"}, "X-Goog-User-Project": {"p"}, "Accept": {"a"},
 	}}
 	if err := source.Authorize(t.Context(), out); err != nil {
