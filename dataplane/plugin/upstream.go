@@ -1,6 +1,9 @@
 package plugin
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Upstream is where a request goes and how. The gateway fills it from the
 // service and the route before the access phase.
@@ -20,6 +23,9 @@ type Upstream struct {
 	// Foreign says that the target is not the service's own, so that neither the
 	// service's client certificate nor its certificate checks apply.
 	Foreign bool
+	// Outside says that the request had a say in the host. Then the addresses of
+	// IsMetadata are not called, whatever name stands for them.
+	Outside bool
 	// Patience is the longest to wait for the head of the answer, where that is
 	// less than the service's read timeout. 0: the timeout alone counts.
 	Patience time.Duration
@@ -32,4 +38,29 @@ func (u *Upstream) SetTarget(scheme, host string, port int) {
 	u.Scheme, u.Host, u.Port = scheme, host, port
 	u.HostHeader = ""
 	u.Foreign = true
+	u.Outside = false
+}
+
+// metadata are the addresses beside those of the local link where clouds tell a
+// machine its own secrets.
+var metadata = []netip.Addr{
+	netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("fd20:ce::254"), // Amazon's and Google's for IPv6
+	netip.MustParseAddr("100.100.100.200"), // Alibaba's
+	netip.MustParseAddr("168.63.129.16"),   // Azure's
+	netip.MustParseAddr("192.0.0.192"),     // Oracle's
+}
+
+// IsMetadata says whether an address is one where clouds tell a machine its
+// secrets, or otherwise of the local link.
+func IsMetadata(addr netip.Addr) bool {
+	addr = addr.Unmap().WithZone("")
+	if addr.IsLinkLocalUnicast() {
+		return true
+	}
+	for _, other := range metadata {
+		if addr == other {
+			return true
+		}
+	}
+	return false
 }

@@ -155,6 +155,10 @@ func (x *exchange) try(client upstream.Client, out *upstream.Request) *answer {
 		if err != nil {
 			return x.noAddress(err)
 		}
+		if r.Upstream.Outside && plugin.IsMetadata(addr.Addr()) {
+			x.p.o.Log.Warn("a request wanted to reach the cloud's metadata; it is refused", "request_id", r.ID, "address", addr.String())
+			return fail(http.StatusServiceUnavailable, upstream.ErrNoPeer.Error())
+		}
 		start := now()
 		if r.Record.Dialled.IsZero() {
 			r.Record.Dialled = start

@@ -158,3 +158,15 @@ func TestGenerousLimit(t *testing.T) {
 		t.Errorf("64 MiB and a byte: status %d", got.status)
 	}
 }
+
+// TestMetadata checks that no caller can have the gateway ask a cloud for the
+// secrets of its machine, also where callers may name the host.
+func TestMetadata(t *testing.T) {
+	g := serve(t, `{"route_type":"preserve","llm_format":"openai","model":{"provider":"openai","options":{"upstream_url":"http://$(headers.x-host)/"}}}`)
+	for _, host := range []string{"169.254.169.254", "100.100.100.200", "168.63.129.16"} {
+		got := g.do(t, http.MethodGet, "/", http.Header{"X-Host": {host}}, "")
+		if got.status != http.StatusServiceUnavailable || !strings.Contains(g.log.String(), "metadata") {
+			t.Errorf("%s: status %d, %s", host, got.status, got.body)
+		}
+	}
+}

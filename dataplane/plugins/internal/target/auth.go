@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -26,6 +27,16 @@ type auth struct {
 }
 
 func (a *auth) any() bool { return a.header != "" || a.query != "" }
+
+// credentialed says that calls carry credentials of the gateway's.
+func (t *Target) credentialed() bool {
+	return t.auth.any() || t.settings.ParamValue != "" || t.proof != nil
+}
+
+// callers are the headers in which callers prove themselves to the gateway, or to
+// vendors. Beside credentials of the gateway's own they are nothing for a vendor,
+// who might even look at them first.
+var callers = []string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Cookie"}
 
 // setAuth readies the credentials.
 func (t *Target) setAuth(cfg *pluginpb.AiAuth) {
@@ -70,6 +81,7 @@ func (t *Target) Locate(r *plugin.Request, call *Call) error {
 func (t *Target) Aim(r *plugin.Request, call *Call) error {
 	at := &call.Address
 	r.Upstream.SetTarget(at.Scheme, at.Host, at.Port)
+	r.Upstream.Outside = t.places.moves || t.places.tainted
 	if at.Path != "" {
 		r.Upstream.Path = at.Path
 	} else {
@@ -96,6 +108,11 @@ func (t *Target) Aim(r *plugin.Request, call *Call) error {
 		r.Header["Accept-Encoding"] = []string{encodings}
 	}
 	t.provider.Headers(&call.Call, r.Header)
+	if t.credentialed() && !t.auth.override {
+		for _, name := range callers {
+			delete(r.Header, name)
+		}
+	}
 	if a := &t.auth; a.header != "" {
 		r.Secret(a.header)
 		if _, own := r.Header[a.header]; !own || !a.override {
@@ -141,6 +158,9 @@ func (t *Target) Request(ctx context.Context, call *Call, body []byte) (*http.Re
 	plain, err := url.PathUnescape(path)
 	if err != nil {
 		plain = path
+	}
+	if addr, err := netip.ParseAddr(at.Host); err == nil && t.places.tainted && plugin.IsMetadata(addr) {
+		return nil, &ProofError{errHost}
 	}
 	to := &url.URL{Scheme: at.Scheme, Host: at.hostText(), Path: plain, RawPath: path, RawQuery: query}
 	out, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(body))

@@ -123,7 +123,7 @@ func New(cfg Config, env plugin.Env) (*Target, error) {
 	if t.places.err != nil {
 		env.Log.Warn("there is no address to call; calls are refused", "error", t.places.err)
 	}
-	if t.places.tainted && (t.auth.any() || t.settings.ParamValue != "" || t.proof != nil) {
+	if t.places.tainted && t.credentialed() {
 		// Otherwise a caller could have the credentials sent to a host of its own.
 		t.refuse(errors.New("the host comes from the request while credentials are configured"))
 	}

@@ -166,3 +166,68 @@ func TestProof(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestCallersCredentials checks that what proves a caller to the gateway goes no
+// further where the gateway has credentials of its own, unless callers may
+// override them.
+func TestCallersCredentials(t *testing.T) {
+	const model = `{"provider":"anthropic","name":"m","options":{"upstream_url":"https://host/p","anthropic_version":"x"}}`
+	for _, tt := range []struct {
+		name, auth, want string
+		proof            identity.Source
+	}{
+		{name: "header", auth: `{"header_name":"x-api-key","header_value":"S"}`, want: "X-Api-Key=S "},
+		{name: "body", auth: `{"param_name":"k","param_value":"S","param_location":"body"}`},
+		{name: "query", auth: `{"param_name":"k","param_value":"S","param_location":"query"}`},
+		{name: "proof", proof: signer{}},
+		{name: "override", auth: `{"header_name":"x-api-key","header_value":"S","allow_override":true}`,
+			want: "Authorization=own X-Api-Key=own Api-Key=own X-Goog-Api-Key=own Cookie=own "},
+		{name: "none", want: "Authorization=own X-Api-Key=own Api-Key=own X-Goog-Api-Key=own Cookie=own "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			to := build(t, llm.Chat, model, tt.auth)
+			if tt.proof != nil {
+				to.proof = tt.proof
+			}
+			r := plugintest.Request(t, "POST", "/", `{}`)
+			for _, name := range callers {
+				r.Header[name] = []string{"own"}
+			}
+			var call Call
+			for _, step := range []func(*plugin.Request, *Call) error{to.Begin, to.Locate, to.Aim} {
+				if err := step(r, &call); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := ""
+			for _, name := range callers {
+				for _, value := range r.Header[name] {
+					got += name + "=" + value + " "
+				}
+			}
+			if got != tt.want {
+				t.Errorf("the provider gets %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestOutside checks that a host that the request has a say in is marked, and that
+// no call of a plugin's own goes to a cloud's metadata in its name.
+func TestOutside(t *testing.T) {
+	for url, outside := range map[string]bool{"http://$(headers.to)/": true, "http://host/$(headers.to)": false} {
+		to := build(t, llm.Chat, `{"provider":"openai","name":"m","options":{"upstream_url":"`+url+`"}}`, "")
+		r := plugintest.Request(t, "POST", "/", `{}`)
+		r.Header.Set("to", "169.254.169.254")
+		var call Call
+		for _, step := range []func(*plugin.Request, *Call) error{to.Begin, to.Locate, to.Aim} {
+			if err := step(r, &call); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := to.Request(t.Context(), &call, nil)
+		if r.Upstream.Outside != outside || (err != nil) != outside {
+			t.Errorf("%s: outside %v, error %v", url, r.Upstream.Outside, err)
+		}
+	}
+}
