@@ -38,9 +38,7 @@ func FuzzAnswers(f *testing.F) {
 	})
 	paths := []string{chatPath, "/v1/completions", "/v1/embeddings"}
 	openAI := len(paths)
-	for _, n := range nativePaths {
-		paths = append(paths, n)
-	}
+	paths = append(paths, nativePaths...)
 	f.Fuzz(func(t *testing.T, path uint8, body []byte) {
 		req := httptest.NewRequest(http.MethodPost, paths[int(path)%len(paths)], bytes.NewReader(body))
 		w := httptest.NewRecorder()

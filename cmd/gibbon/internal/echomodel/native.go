@@ -115,14 +115,6 @@ func function(name, description string, parameters json.RawMessage) tool {
 	return t
 }
 
-// text is the answer's text, empty when it is a call.
-func (a *chatAnswer) text() string {
-	if a.tool != nil {
-		return ""
-	}
-	return a.made.text
-}
-
 // arguments are those of the answer's call, always an object: an answer that was
 // cut short has none.
 func (a *chatAnswer) arguments() json.RawMessage {
@@ -131,8 +123,6 @@ func (a *chatAnswer) arguments() json.RawMessage {
 	}
 	return json.RawMessage("{}")
 }
-
-func (a *chatAnswer) total() int { return a.made.tokens * a.choices }
 
 // say calls f with the tokens of the answer, each when it is due. Those of a
 // call's name are waited for first.
