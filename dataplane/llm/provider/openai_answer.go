@@ -11,7 +11,7 @@ var (
 	answerNames = llm.NewLenientNames("choices", "model", "usage", "service_tier", "error", "object", "id", "created", "data")
 	choiceNames = llm.NewLenientNames("index", "delta", "message", "text", "finish_reason", "logprobs")
 	deltaNames  = llm.NewLenientNames("content", "refusal", "reasoning_content", "reasoning", "tool_calls", "function_call")
-	callNames   = llm.NewLenientNames("index", "id", "function", "extra_content")
+	callNames   = llm.NewLenientNames("index", "id", "function", "extra_content", "type")
 	nameNames   = llm.NewLenientNames("name", "arguments")
 
 	openAIPartNames      = llm.NewLenientNames("type", "text", "thinking")
@@ -55,6 +55,7 @@ const (
 	callID
 	callFunction
 	callExtra
+	callType
 )
 
 const (

@@ -21,6 +21,9 @@ type openAIStream struct {
 	whole bool   // the event is a whole answer
 	chunk []byte // one that was made into a chunk
 	calls []openAICall
+	fixes []openAIFix // what the calls of the event lack, in their order
+	lacks bool        // one of the fixes changes something
+	fixed []byte      // a chunk whose calls were completed
 }
 
 // openAICall is a call that has begun. Servers differ on what they repeat and on
@@ -36,7 +39,7 @@ const openAICalls = 1 << 10
 
 // Read says what one chunk means.
 func (s *openAIStream) Read(event llm.ServerEvent) (*llm.Frame, bool) {
-	s.text, s.whole = s.text[:0], false
+	s.text, s.whole, s.fixes, s.lacks = s.text[:0], false, s.fixes[:0], false
 	s.frame = llm.Frame{Format: llm.OpenAI, Data: event.Data, Events: s.frame.Events[:0]}
 	if string(event.Data) == "[DONE]" {
 		s.frame.Done = true
@@ -62,6 +65,9 @@ func (s *openAIStream) Read(event llm.ServerEvent) (*llm.Frame, bool) {
 	s.choices(chunk.Value(answerChoices))
 	if s.whole {
 		s.cut(&chunk)
+	}
+	if s.lacks {
+		s.complete()
 	}
 	s.frame.HoldsUsage = chunk.Has(answerUsage)
 	if chunk.Kind(answerUsage) == '{' {
@@ -163,23 +169,26 @@ func (s *openAIStream) delta(choice int, text []byte) {
 	}
 	llm.Elements(delta.Value(deltaCalls), func(text []byte) bool {
 		var call llm.Object
+		var fix openAIFix
 		if call.Read(text, callNames) == nil {
-			s.call(choice, &call, call.Value(callFunction))
+			fix = s.call(choice, &call, call.Value(callFunction))
 		}
+		s.fixes = append(s.fixes, fix)
+		s.lacks = s.lacks || fix != openAIFix{}
 		return true
 	})
 }
 
-// call reads a piece of a call.
-func (s *openAIStream) call(choice int, call *llm.Object, text []byte) {
+// call reads a piece of a call, and says what it lacks.
+func (s *openAIStream) call(choice int, call *llm.Object, text []byte) (fix openAIFix) {
 	var function llm.Object
 	if len(text) > 0 && (text[0] != '{' || function.Read(text, nameNames) != nil) {
-		return
+		return fix
 	}
 	at := s.find(choice, call, &function)
 	if at < 0 {
 		if len(s.calls) == openAICalls {
-			return
+			return fix
 		}
 		at = len(s.calls)
 		block := 0
@@ -197,10 +206,15 @@ func (s *openAIStream) call(choice int, call *llm.Object, text []byte) {
 		s.calls = append(s.calls, openAICall{choice: choice, block: block, index: index, id: id})
 		if id == "" {
 			id = openAICallID()
+			fix.id = id
 		}
+		fix.kind = call.Kind(callType) != '"'
 		s.add(llm.Event{Kind: llm.EventCallStart, Choice: choice, Block: block, ID: id, Name: name})
 	}
 	block := s.calls[at].block
+	if !call.Has(callIndex) || number(call, callIndex) != block {
+		fix.index = block + 1
+	}
 	if call.Kind(callExtra) == '{' {
 		s.quoted(llm.Event{Kind: llm.EventSignature, Choice: choice, Block: block, OfCall: true}, openAISignature(call.Value(callExtra)))
 	}
@@ -211,6 +225,7 @@ func (s *openAIStream) call(choice int, call *llm.Object, text []byte) {
 		// Servers that take the text for JSON send all of it at once.
 		s.add(llm.Event{Kind: llm.EventCallArguments, Choice: choice, Block: block, Text: function.Value(functionArguments)})
 	}
+	return fix
 }
 
 // find says which call a piece belongs to; -1: to a new one. The server's index
