@@ -97,6 +97,57 @@ func (b *Bedrock) Read(in Incoming, into *llm.Request) error {
 		return ErrUnreadable
 	}
 	into.Body = in.Body
+	if b.route == llm.Preserve {
+		return nil
+	}
+	return b.named(verb, into)
+}
+
+// bedrockNamed are the places in the bodies of calls, by what they do, that name
+// the model which the path does not.
+var bedrockNamed = map[string][][]string{
+	"async-invoke":              {{"modelId"}},
+	"model-invocation-job":      {{"modelId"}},
+	"model-invocations":         {{"modelId"}},
+	"retrieveAndGenerate":       bedrockRetrievals,
+	"retrieveAndGenerateStream": bedrockRetrievals,
+	"rerank":                    {{"rerankingConfiguration", "bedrockRerankingConfiguration", "modelConfiguration", "modelArn"}},
+}
+
+var bedrockRetrievals = [][]string{
+	{"retrieveAndGenerateConfiguration", "knowledgeBaseConfiguration", "modelArn"},
+	{"retrieveAndGenerateConfiguration", "externalSourcesConfiguration", "modelArn"},
+}
+
+// named reads the model out of the body of a call whose path names none, so that
+// a route for one model cannot be used to ask another.
+func (b *Bedrock) named(verb string, into *llm.Request) error {
+	for _, path := range bedrockNamed[verb] {
+		text := into.Body
+		for _, name := range path {
+			var o llm.Object
+			if err := o.ReadWithin(text, llm.NewNames(name), b.Limits); err != nil {
+				if ambiguous, ok := errors.AsType[*llm.AmbiguousError](err); ok {
+					return &Error{Message: ambiguous.Error()}
+				}
+				return ErrUnreadable
+			}
+			if text = o.Value(0); !o.Has(0) || o.Kind(0) == 'n' {
+				text = nil
+				break
+			}
+			if o.Kind(0) != '{' && o.Kind(0) != '"' {
+				return ErrUnreadable
+			}
+		}
+		switch {
+		case len(text) == 0 || text[0] != '"':
+		case into.Model == "":
+			into.Model = llm.Unquote(text)
+		case into.Model != llm.Unquote(text):
+			return &Error{Message: (&llm.AmbiguousError{Name: path[len(path)-1]}).Error()}
+		}
+	}
 	return nil
 }
 

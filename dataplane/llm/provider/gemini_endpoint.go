@@ -36,13 +36,15 @@ func (g *Gemini) Endpoint(call *Call) (Endpoint, error) {
 	if call.Route == llm.Preserve {
 		return to, nil // the caller's own path
 	}
-	verb := ""
+	verb, publisher := "", "google"
 	if call.Format == llm.Gemini && call.Operation != "" {
 		tail, err := geminiTail(call.Operation)
 		if err != nil {
 			return Endpoint{}, err
 		}
-		if verb = geminiVerb(tail); verb == "" {
+		var asked string
+		publisher, asked = geminiPublisher(tail)
+		if verb = geminiVerb(asked); verb == "" {
 			switch {
 			case root != "":
 				to.Path = root + "/" + tail
@@ -74,7 +76,7 @@ func (g *Gemini) Endpoint(call *Call) (Endpoint, error) {
 	if root == "" {
 		to.Path = "/v1beta/models/" + model + ":" + verb
 	} else {
-		to.Path = root + "/publishers/google/models/" + model + ":" + verb
+		to.Path = root + "/publishers/" + publisher + "/models/" + model + ":" + verb
 	}
 	return to, nil
 }
@@ -117,10 +119,19 @@ func geminiTail(operation string) (string, error) {
 	return strings.Join(segments, "/"), nil
 }
 
+// geminiPublisher splits off whose model a path asks for; Google's where it does
+// not say.
+func geminiPublisher(tail string) (publisher, rest string) {
+	rest, ok := strings.CutPrefix(tail, "publishers/")
+	if publisher, rest, named := strings.Cut(rest, "/"); ok && named {
+		return publisher, rest
+	}
+	return "google", tail
+}
+
 // geminiVerb is the method of a model that a path asks for; empty when it asks
 // for something else than a model.
 func geminiVerb(tail string) string {
-	tail = strings.TrimPrefix(tail, "publishers/google/")
 	kind, named, ok := strings.Cut(tail, "/")
 	if !ok || kind != "models" && kind != "endpoints" || strings.Contains(named, "/") {
 		return ""

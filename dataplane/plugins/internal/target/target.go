@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -217,7 +218,7 @@ func (t *Target) Choose(call *Call, asked string, nameless bool) error {
 		allowed = t.alias
 	}
 	switch {
-	case allowed != "" && asked != "" && asked != allowed:
+	case allowed != "" && asked != "" && foundation(asked) != foundation(allowed):
 		return &client.Error{Message: "cannot use own model - must be: " + allowed}
 	case call.Model != "":
 	case asked != "":
@@ -228,6 +229,18 @@ func (t *Target) Choose(call *Call, asked string, nameless bool) error {
 		return &client.Error{Message: "model parameter not found in request, nor in gateway configuration"}
 	}
 	return nil
+}
+
+// foundation is the name of a model that may be given as the ARN of one of
+// Amazon's, which belongs to no account.
+func foundation(name string) string {
+	if !strings.HasPrefix(name, "arn:") {
+		return name
+	}
+	if _, plain, ok := strings.Cut(name, "::foundation-model/"); ok {
+		return plain
+	}
+	return name
 }
 
 // Body writes the body to send: the caller's with edits where the provider speaks

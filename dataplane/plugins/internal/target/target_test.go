@@ -231,3 +231,20 @@ func TestOutside(t *testing.T) {
 		}
 	}
 }
+
+// TestChoose checks that a caller gets no other model than the configured one.
+func TestChoose(t *testing.T) {
+	const arn = "arn:aws:bedrock:eu-west-1::foundation-model/"
+	for _, tt := range []struct{ configured, asked, want string }{
+		{"m", "", "m"}, {"m", "m", "m"}, {"m", "n", ""}, {"m", arn + "m", "m"}, {"m", arn + "n", ""}, {arn + "m", "m", arn + "m"},
+		{"m", "arn:aws:bedrock:eu-west-1:123:inference-profile/m", ""}, {"", "n", "n"},
+	} {
+		to := build(t, llm.Chat, `{"provider":"bedrock","name":"`+tt.configured+`"}`, "")
+		call := Call{}
+		call.Model = tt.configured
+		err := to.Choose(&call, tt.asked, false)
+		if (err != nil) != (tt.want == "") || err == nil && call.Model != tt.want {
+			t.Errorf("%q asked for %q: %q, %v", tt.configured, tt.asked, call.Model, err)
+		}
+	}
+}
