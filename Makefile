@@ -44,13 +44,17 @@ unit: ## The part of check that runs the unit tests
 # The packages run once, with the services there, instead of once in check and
 # again here.
 .PHONY: test
-test: lint build services ## Everything: check, real PostgreSQL and Redis, faults, whole processes
+test: lint build services clients ## Everything: check, real PostgreSQL and Redis, faults, whole processes
 	GIBBON_REQUIRE_SERVICES=1 $(BIN)/services -postgres -redis -- $(GO_TEST) ./...
 
 # A program of its own, not "go run", so that a signal to make reaches it.
 .PHONY: services
 services:
 	go build -o $(BIN)/services ./test/services
+
+.PHONY: clients
+clients: services ## Fetch the Python and Node clients that test/clients runs; "make test" does
+	$(BIN)/services -programs python3,node,npm -- scripts/clients
 
 .PHONY: generate
 generate: ## Write gen/ from proto/ with the pinned buf and plugins
@@ -66,4 +70,4 @@ fuzz: ## Run each fuzz target for FUZZTIME (30s), one at a time
 
 .PHONY: clean
 clean: ## Remove what was built and fetched into this folder
-	rm -rf $(BIN) third_party
+	rm -rf $(BIN) third_party .cache/clients

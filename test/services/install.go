@@ -20,6 +20,16 @@ var packages = map[string]string{
 	"redis-server": "redis-server",
 	"nginx":        "nginx-light",
 	"wrk":          "wrk",
+	"python3":      "python3-venv",
+	"node":         "nodejs",
+	"npm":          "npm",
+}
+
+// probes are the arguments with which a program succeeds only if it is there with
+// all that is wanted of it. Debian's python3 comes without what makes virtual
+// environments.
+var probes = map[string][]string{
+	"python3": {"-c", "import ensurepip, venv"},
 }
 
 // all lists the programs that a run needs.
@@ -35,10 +45,16 @@ func (n needs) all() []string {
 }
 
 // missing returns those of the programs that are not installed.
-func missing(programs []string) ([]string, error) {
+func missing(ctx context.Context, programs []string) ([]string, error) {
 	var absent []string
 	for _, program := range programs {
-		_, err := testenv.Find(program, testenv.ProgramFolders...)
+		path, err := testenv.Find(program, testenv.ProgramFolders...)
+		if probe := probes[program]; err == nil && probe != nil {
+			err = exec.CommandContext(ctx, path, probe...).Run()
+			if _, failed := errors.AsType[*exec.ExitError](err); failed && ctx.Err() == nil {
+				err = testenv.ErrMissing
+			}
+		}
 		switch {
 		case errors.Is(err, testenv.ErrMissing):
 			absent = append(absent, program)
@@ -51,7 +67,7 @@ func missing(programs []string) ([]string, error) {
 
 // install brings what is missing, where it can.
 func install(ctx context.Context, need needs, log io.Writer) error {
-	absent, err := missing(need.all())
+	absent, err := missing(ctx, need.all())
 	if err != nil || len(absent) == 0 {
 		return err
 	}
@@ -77,7 +93,7 @@ func install(ctx context.Context, need needs, log io.Writer) error {
 			return fmt.Errorf("apt-get %s: %w", args[0], err)
 		}
 	}
-	left, err := missing(need.all())
+	left, err := missing(ctx, need.all())
 	if err == nil && len(left) > 0 {
 		err = fmt.Errorf("the installation succeeded, but %s is not there", strings.Join(left, " and "))
 	}

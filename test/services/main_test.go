@@ -81,8 +81,12 @@ func TestMissing(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(os.Getenv("PATH"), "wrk"), nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	got, err := missing([]string{"wrk", "gibbon-no-such-program"})
-	if want := []string{"gibbon-no-such-program"}; !slices.Equal(got, want) || err != nil {
+	// A Python without the module that makes virtual environments.
+	if err := os.WriteFile(filepath.Join(os.Getenv("PATH"), "python3"), []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	got, err := missing(t.Context(), []string{"wrk", "gibbon-no-such-program", "python3"})
+	if want := []string{"gibbon-no-such-program", "python3"}; !slices.Equal(got, want) || err != nil {
 		t.Errorf("missing = %q, %v, want %q", got, err, want)
 	}
 }
