@@ -67,13 +67,21 @@ func TestNoPoison(t *testing.T) {
 		{"anonymous that is not there", "plugins", `{"name":"key-auth","config":{"anonymous":"nobody"}}`, "", ""},
 		{"no key names", "plugins", `{"name":"key-auth","config":{"key_names":[]}}`, "", ""},
 		{"realm with a quote", "plugins", `{"name":"key-auth","config":{"realm":"a\"b"}}`, "", ""},
-		{"llama2", "plugins", aiConfig(`"provider":"llama2","options":{"llama2_format":"raw","upstream_url":"http://a"}`), "", "not supported by this version"},
-		{"gemini", "plugins", aiConfig(`"provider":"gemini"`), "", "not supported by this version"},
-		{"bedrock", "plugins", aiConfig(`"provider":"bedrock"`), "", "not supported by this version"},
+		{"llama2", "plugins", aiConfig(`"provider":"llama2","options":{"llama2_format":"raw","upstream_url":"http://a"}`), "", ""},
+		{"azure without a host", "plugins", aiConfig(`"provider":"azure","options":{"azure_instance":"a.b/c","azure_deployment_id":".."}`), "", ""},
+		{"bedrock without a region", "plugins", aiConfig(`"provider":"bedrock"`), "", ""},
+		{"service account that does not parse", "plugins", `{"name":"ai-proxy","config":{"route_type":"llm/v1/chat",` +
+			`"auth":{"gcp_use_service_account":true,"gcp_service_account_json":"a"},"model":{"provider":"gemini"}}}`, "", "calls are refused"},
+		{"calls that the provider has not", "plugins", `{"name":"ai-proxy","config":{"route_type":"realtime/v1/realtime","model":{"provider":"cohere"}}}`, "", ""},
+		{"pattern of a guard", "plugins", `{"name":"ai-prompt-guard","config":{"deny_patterns":["("]}}`, "invalid regex", ""},
+		{"costly pattern of a guard", "plugins", `{"name":"ai-prompt-guard","config":{"deny_patterns":["(a+)+(?!b)"]}}`, "", ""},
+		{"template that is no JSON", "plugins", `{"name":"ai-prompt-template","config":{"templates":[{"name":"a","template":"{{"},{"name":"a","template":"b"}]}}`, "", ""},
+		{"transformer", "plugins", `{"name":"ai-request-transformer","config":{"prompt":"a","http_timeout":-1,"http_proxy_host":"a","http_proxy_port":0,` +
+			`"llm":{"route_type":"llm/v1/chat","model":{"provider":"openai","options":{"upstream_url":"a"}}}}}`, "", "upstream_url is no absolute"},
 		{"URL of no scheme", "plugins", aiConfig(`"provider":"openai","options":{"upstream_url":"a"}`), "", "upstream_url is no absolute"},
 		{"URL that does not parse", "plugins", aiConfig(`"provider":"openai","options":{"upstream_url":"http://a:b%zz/"}`), "", "upstream_url is no absolute"},
 		{"URL with a host of the request's", "plugins", `{"name":"ai-proxy","config":{"route_type":"llm/v1/chat","auth":{"header_name":"a","header_value":"b"},` +
-			`"model":{"provider":"openai","options":{"upstream_url":"http://$(headers.a)/"}}}}`, "", "takes its host from the request"},
+			`"model":{"provider":"openai","options":{"upstream_url":"http://$(headers.a)/"}}}}`, "", "the host comes from the request"},
 		{"broken template", "plugins", aiConfig(`"provider":"openai","name":"$(a","options":{"upstream_path":"/$(b.c.d)"}`), "", ""},
 	} {
 		t.Run(tt.kind+"/"+tt.name, func(t *testing.T) {
@@ -144,6 +152,11 @@ func TestNumbersFit(t *testing.T) {
 	base := map[string]string{
 		"ai-proxy": `{"route_type":"llm/v1/chat","model":{"provider":"openai","options":{"input_cost":1,"output_cost":1}}}`,
 		"file-log": `{"path":"/tmp/a"}`, "key-auth": `{}`,
+		"ai-prompt-guard":         `{"deny_patterns":["a"]}`,
+		"ai-prompt-decorator":     `{"prompts":{"append":[{"content":"a"}]}}`,
+		"ai-prompt-template":      `{"templates":[{"name":"a","template":"b"}]}`,
+		"ai-request-transformer":  `{"prompt":"a","llm":{"route_type":"llm/v1/chat","model":{"provider":"openai"}}}`,
+		"ai-response-transformer": `{"prompt":"a","llm":{"route_type":"llm/v1/chat","model":{"provider":"openai"}}}`,
 	}
 	taken, refused := 0, 0
 	for _, p := range plugins.All {
