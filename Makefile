@@ -64,6 +64,14 @@ generate: ## Write gen/ from proto/ with the pinned buf and plugins
 bench: build services ## Measure against raw nginx with wrk; prints a table
 	$(BIN)/services -programs nginx,wrk -- go run ./test/bench
 
+# How long "make soak" goes on, and how many calls it makes a second.
+SOAKTIME ?= 10m
+SOAKRATE ?= 300
+
+.PHONY: soak
+soak: ## Ten minutes of mixed AI traffic with faults; prints what was held and lost
+	GIBBON_TEST_RACE=0 go test ./test/soak -count=1 -v -timeout 0 -duration $(SOAKTIME) -rate $(SOAKRATE)
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (30s), one at a time
 	scripts/fuzz $(FUZZTIME)

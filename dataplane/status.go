@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -190,11 +191,17 @@ func sizeFormat(unit, scale string) (format func(uint64) json.RawMessage, proble
 	}, ""
 }
 
+// liveHeap adds the memory that was in use behind the last collection, which tells
+// a leak from garbage.
+var liveHeap = collectors.WithGoCollectorRuntimeMetrics(collectors.GoRuntimeMetricsRule{
+	Matcher: regexp.MustCompile("^/gc/heap/live:bytes$"),
+})
+
 // metrics are those of the process and of calls to models; what is measured per
 // route and service is the prometheus plugin's.
 func (d *DataPlane) metrics() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(collectors.NewGoCollector(liveHeap), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if d.models != nil {
 		registry.MustRegister(d.models)
 	}
