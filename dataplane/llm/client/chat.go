@@ -10,6 +10,9 @@ import (
 // Chat reads a call that Read has read as a chat in neutral terms. What has
 // another shape than expected is kept as it came.
 func (o *OpenAI) Chat(r *llm.Request) (*llm.ChatCall, error) {
+	if o.route == llm.Responses {
+		return o.openAIResponses(r), nil
+	}
 	c := &llm.ChatCall{Origin: llm.OpenAI}
 	llm.Members(r.Body, func(name string, value []byte) bool {
 		known := false

@@ -65,6 +65,9 @@ func openAIFields(route llm.Route) []int {
 		return []int{
 			llm.FieldModel, llm.FieldStream, llm.FieldMessages, llm.FieldPrompt, llm.FieldTemperature, llm.FieldMaxTokens,
 			llm.FieldMaxCompletionTokens, llm.FieldTopP, llm.FieldTopK, llm.FieldStreamOptions, llm.FieldExtraBody,
+			// Of no use to these calls, but to plugins that are not told the kind of
+			// call: it is how they know the others.
+			llm.FieldInput,
 		}
 	}
 	return []int{
@@ -245,7 +248,7 @@ func wantsUsage(options []byte) bool {
 }
 
 var (
-	messageNames = llm.NewLenientNames("content")
+	messageNames = llm.NewLenientNames("content", "output")
 	partNames    = llm.NewLenientNames("text")
 )
 
@@ -265,13 +268,7 @@ func (o *OpenAI) Words(r *llm.Request) int {
 	case llm.Embeddings:
 		return textWords(r.Fields.Value(llm.FieldInput))
 	case llm.Responses:
-		input := r.Fields.Value(llm.FieldInput)
-		words := textWords(input)
-		llm.Elements(input, func(item []byte) bool {
-			words += contentWords(item)
-			return true
-		})
-		return words
+		return openAIResponsesWords(r)
 	}
 	return 0
 }
@@ -281,11 +278,15 @@ func contentWords(message []byte) int {
 	if m.Read(message, messageNames) != nil {
 		return 0
 	}
-	if m.Kind(0) == '"' {
-		return llm.Words(m.Value(0))
+	said := 0
+	if !m.Has(said) {
+		said = 1 // the result of a tool, in the responses API
+	}
+	if m.Kind(said) == '"' {
+		return llm.Words(m.Value(said))
 	}
 	words := 0
-	llm.Elements(m.Value(0), func(part []byte) bool {
+	llm.Elements(m.Value(said), func(part []byte) bool {
 		if p.Read(part, partNames) == nil && p.Kind(0) == '"' {
 			words += llm.Words(p.Value(0))
 		}

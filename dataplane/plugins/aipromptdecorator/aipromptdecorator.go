@@ -31,6 +31,7 @@ type Handler struct {
 	prompts   prompts
 	bodyLimit int64
 	format    client.Format
+	responses client.Format // OpenAI's, for calls of the responses API
 	limits    llm.Limits
 	// refusal is why this version cannot run the configuration; then every call is
 	// answered with it.
@@ -58,6 +59,9 @@ func New(cfg *pluginpb.AiPromptDecorator, env plugin.Env) (*Handler, error) {
 		return h, nil
 	}
 	h.format = format
+	if format.Name() == llm.OpenAI {
+		h.responses, _ = client.For(llm.OpenAI, llm.Responses, "", h.limits)
+	}
 	return h, nil
 }
 
@@ -79,6 +83,8 @@ func (h *Handler) Access(r *plugin.Request) error {
 	}
 	call, err := exchange.Inspect(r, h.format, h.bodyLimit)
 	switch told, ok := errors.AsType[*client.Error](err); {
+	case err != nil && h.responses != nil && exchange.AsksForMember(r, h.responses, h.bodyLimit):
+		return nil // there is nothing to decorate
 	case errors.Is(err, client.ErrUnreadable), err == nil && call.Body == nil:
 		return refuse(notJSON)
 	case ok:

@@ -31,11 +31,13 @@ const (
 	fieldMessage
 	fieldChatHistory
 	fieldInputs
+	fieldInput
+	fieldPrompt
 )
 
 var (
 	bodyNames = llm.NewNames("messages", "system", "contents", "systemInstruction", "system_instruction", "anthropic_version",
-		"message", "chat_history", "inputs")
+		"message", "chat_history", "inputs", "input", "prompt")
 	partsName = llm.NewNames("parts")
 )
 
@@ -65,6 +67,8 @@ func decorate(format llm.Format, body []byte, p *prompts, limits llm.Limits) ([]
 		err = d.history(p)
 	case format == llm.HuggingFace && !has(fieldMessages) && d.object.Kind(fieldInputs) == '"':
 		d.inputs(p)
+	case format == llm.OpenAI && d.given(fieldInput):
+		err = d.input(p)
 	default:
 		err = d.list(fieldMessages, p.prepend, p.append, appendOpenAI)
 	}
@@ -73,6 +77,9 @@ func decorate(format llm.Format, body []byte, p *prompts, limits llm.Limits) ([]
 	}
 	return d.result(), nil
 }
+
+// given says that a member is there and not null.
+func (d *decorator) given(at int) bool { return d.object.Has(at) && d.object.Kind(at) != 'n' }
 
 // decorator collects insertions into a body.
 type decorator struct {
@@ -243,6 +250,43 @@ func (d *decorator) history(p *prompts) error {
 		return errNoChat
 	}
 	return nil
+}
+
+// input decorates a call of the responses API, whose items may be written as
+// messages of a chat are. Beside an input there are no messages: one of the two
+// would go its way without what was to go with it. Nor are a completion's prompt
+// or the texts of a call for vectors items; an embedding of one text looks just
+// like a call of this API, and ends as one that the vendor refuses.
+func (d *decorator) input(p *prompts) error {
+	if d.given(fieldMessages) || d.object.Kind(fieldPrompt) == '"' || d.object.Kind(fieldPrompt) == '[' {
+		return errNoChat
+	}
+	from, to := d.object.Span(fieldInput)
+	switch d.object.Kind(fieldInput) {
+	case '"':
+		// The text becomes one item of several.
+		text := []byte{'['}
+		for _, m := range p.prepend {
+			text = append(appendOpenAI(text, m), ',')
+		}
+		d.put(from, 0, append(text, `{"role":"user","content":`...))
+		text = []byte{'}'}
+		for _, m := range p.append {
+			text = appendOpenAI(append(text, ','), m)
+		}
+		d.put(to, 0, append(text, ']'))
+		return nil
+	case '[':
+		items := true
+		llm.Elements(d.object.Value(fieldInput), func(item []byte) bool {
+			items = item[0] == '{'
+			return items
+		})
+		if !items {
+			return errNoChat
+		}
+	}
+	return d.list(fieldInput, p.prepend, p.append, appendOpenAI)
 }
 
 // inputs decorates a bare text, which knows no roles: each message is a line.

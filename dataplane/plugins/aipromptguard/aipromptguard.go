@@ -28,6 +28,8 @@ type Handler struct {
 	allRoles    bool
 	bodyLimit   int64
 	format      client.Format
+	responses   client.Format // OpenAI's, for calls of the responses API
+	vectors     bool          // calls are for vectors
 	limits      llm.Limits
 	// refusal is why this version cannot run the configuration; then every call is
 	// answered with it.
@@ -52,6 +54,12 @@ func New(cfg *pluginpb.AiPromptGuard, env plugin.Env) (*Handler, error) {
 		return h, h.unable(fmt.Sprintf("llm_format '%s' is not supported by this version of the gateway", cfg.GetLlmFormat()))
 	}
 	h.format = format
+	h.vectors = cfg.GetGenaiCategory() == "text/embeddings"
+	if format.Name() == llm.OpenAI {
+		if h.responses, ok = client.For(llm.OpenAI, llm.Responses, "", h.limits); !ok {
+			return h, h.unable("the responses API is not supported by this version of the gateway")
+		}
+	}
 	var err error
 	if h.allow, err = compile(cfg.GetAllowPatterns()); err != nil {
 		return h, h.broken("allow_patterns", err)
@@ -96,6 +104,8 @@ func (h *Handler) Access(r *plugin.Request) error {
 	}
 	call, err := exchange.Inspect(r, h.format, h.bodyLimit)
 	switch told, ok := errors.AsType[*client.Error](err); {
+	case err != nil && h.responses != nil && exchange.AsksForMember(r, h.responses, h.bodyLimit):
+		return nil // there is nothing to judge
 	case errors.Is(err, client.ErrUnreadable), err == nil && call.Body == nil:
 		return refuse("this LLM route only supports application/json requests")
 	case ok:
@@ -103,12 +113,7 @@ func (h *Handler) Access(r *plugin.Request) error {
 	case err != nil:
 		return err
 	}
-	var prompt string
-	if call.Format == llm.OpenAI {
-		prompt, err = h.openAIPrompt(call)
-	} else {
-		prompt, err = h.prompt(call)
-	}
+	prompt, err := h.promptOf(r, call)
 	if err != nil {
 		return h.bad(r, err.Error())
 	}

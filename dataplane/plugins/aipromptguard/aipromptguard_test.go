@@ -37,10 +37,22 @@ func TestMain(m *testing.M) {
 // TestPrompt pins the text that the patterns see.
 func TestPrompt(t *testing.T) {
 	const talk = `{"messages":[{"role":"system","content":"be nice"},{"role":"user","content":"one"},{"role":"assistant","content":"two"},{"role":"user","content":"three\u0021"}]}`
+	const items = `{"instructions":"s","input":[
+		{"role":"user","content":[{"type":"input_text","text":"a"},{"type":"input_image","image_url":"data:image/png;base64,AA"},{"type":"input_text","text":"b"}]},
+		{"type":"web_search_call","id":"w"},
+		{"type":"message","role":"user","content":"d"},
+		{"type":"message","role":"assistant","content":[{"type":"output_text","text":"c","annotations":[]}]},
+		{"type":"reasoning","summary":[{"type":"summary_text","text":"thought"}],"encrypted_content":"x"},
+		{"type":"message","role":"assistant","content":[{"type":"refusal","refusal":"no"}]},
+		{"type":"function_call","call_id":"c","name":"n","arguments":"{}"},
+		{"type":"function_call_output","call_id":"c","output":"o1"},
+		{"type":"function_call_output","call_id":"c","output":[{"type":"input_text","text":"o2"}]},
+		{"role":"user","content":"f"}]}`
 	for _, tt := range []struct {
 		name             string
 		format           llm.Format
 		newest, allRoles bool
+		category         string
 		body, want       string
 		err              error
 	}{
@@ -64,6 +76,31 @@ func TestPrompt(t *testing.T) {
 		{name: "list of prompts", body: `{"prompt":["a"]}`, err: errNoPrompt},
 		{name: "nothing", body: `{}`, err: errNoPrompt},
 
+		{name: "responses, a text", body: `{"instructions":"s","input":"a\u0062"}`, want: "ab "},
+		{name: "responses, a text of all roles", allRoles: true, body: `{"instructions":"s","input":"a"}`, want: "a s "},
+		{name: "responses, items", body: items, want: "f d a b "},
+		{name: "responses, newest item", newest: true, body: items, want: "f"},
+		{name: "responses, items of all roles", allRoles: true, body: items, want: "f o2 o1 no thought c d web_search_call w a b s "},
+		{name: "responses, two roles", body: `{"input":[{"role":"assistant","role":"user","content":"a"}]}`, want: "assistant user a "},
+		{name: "responses, a part that nobody knows", body: `{"input":[{"role":"user","content":[{"type":"novelty","words":["a\u0062"]}]}]}`, want: "novelty ab "},
+		{name: "responses, no user", newest: true, body: `{"input":[{"type":"function_call_output","call_id":"c","output":"o"}]}`, err: errNone},
+		{name: "responses, nothing", body: `{"input":[]}`, err: errNoPrompt},
+		{name: "responses, a number", body: `{"input":1}`, err: errNoPrompt},
+		{name: "responses, beside messages", body: `{"input":"a","messages":[{"role":"user","content":"b"}]}`, err: errBoth},
+		{name: "responses, beside a kept prompt", body: `{"input":"a","prompt":{"id":"p","variables":{"v":"b"}}}`, err: errBoth},
+		{name: "responses, a kept prompt", body: `{"prompt":{"id":"p","variables":{"v":"b"}}}`, err: errNoPrompt},
+		{name: "a list of texts is no list of items", body: `{"input":["a"]}`, want: "a "},
+
+		{name: "vectors, a text", category: "text/embeddings", body: `{"input":"a"}`, want: "a "},
+		{name: "vectors, texts", category: "text/embeddings", body: `{"input":["a","b"],"user":"u"}`, want: "a b "},
+		{name: "vectors, tokens", category: "text/embeddings", body: `{"input":[1,2]}`, err: errTokens},
+		{name: "vectors, lists of tokens", category: "text/embeddings", body: `{"input":[[1],[2]]}`, err: errTokens},
+		{name: "vectors, texts and tokens", category: "text/embeddings", body: `{"input":["a",[2]]}`, err: errTokens},
+		{name: "vectors, a chat", category: "text/embeddings", body: `{"messages":[{"role":"user","content":"a"}]}`, err: errTokens},
+		{name: "vectors, a chat too", category: "text/embeddings", body: `{"input":"b","messages":[{"role":"user","content":"a"}]}`, err: errBoth},
+		{name: "vectors, cohere", format: llm.Cohere, category: "text/embeddings", body: `{"model":"m","texts":["a"],"inputs":[{"content":[{"text":"b"}]}]}`, want: "a b "},
+		{name: "vectors, anthropic", format: llm.Anthropic, category: "text/embeddings", body: `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"a"}]}`, err: errTokens},
+
 		{name: "anthropic", format: llm.Anthropic, body: `{"model":"m","max_tokens":1,"system":"s","messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},{"role":"assistant","content":"c"},{"role":"user","content":"d"}]}`, want: "d a b "},
 		{name: "anthropic, all roles", format: llm.Anthropic, allRoles: true, body: `{"model":"m","max_tokens":1,"system":"s","messages":[{"role":"user","content":"a"}]}`, want: "a s "},
 		{name: "anthropic, newest", format: llm.Anthropic, newest: true, body: `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}`, want: "a"},
@@ -75,6 +112,7 @@ func TestPrompt(t *testing.T) {
 			h, err := New(&pluginpb.AiPromptGuard{
 				DenyPatterns: []string{"x"}, LlmFormat: proto.String(string(tt.format)),
 				AllowAllConversationHistory: proto.Bool(tt.newest), MatchAllRoles: proto.Bool(tt.allRoles),
+				GenaiCategory: proto.String(tt.category),
 			}, plugintest.Env(t, "ai-prompt-guard", nil))
 			if err != nil || h.refusal != nil {
 				t.Fatal(err, h.refusal)
@@ -84,15 +122,36 @@ func TestPrompt(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			read := h.prompt
-			if call.Format == llm.OpenAI {
-				read = h.openAIPrompt
-			}
-			got, err := read(call)
+			got, err := h.promptOf(r, call)
 			if got != tt.want || !errors.Is(err, tt.err) {
 				t.Errorf("%q, %v; want %q, %v", got, err, tt.want, tt.err)
 			}
 		})
+	}
+}
+
+// Calls that ask OpenAI for an answer that it keeps have nothing to judge; other
+// calls without a body are refused.
+func TestMembersPass(t *testing.T) {
+	for _, tt := range []struct {
+		method, path, body string
+		passes             bool
+	}{
+		{http.MethodGet, "/v1/responses/resp_1", "", true},
+		{http.MethodPost, "/v1/responses/resp_1/cancel", "", true},
+		{http.MethodPost, "/v1/responses/compact", `{"input":"x"}`, false},
+		{http.MethodPost, "/v1/responses", "", false},
+		{http.MethodGet, "/v1/responses/../chat", "", false},
+		{http.MethodGet, "/v1/chat", "", false},
+	} {
+		h, err := New(&pluginpb.AiPromptGuard{DenyPatterns: []string{"x"}}, plugintest.Env(t, "ai-prompt-guard", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = h.Access(plugintest.Request(t, tt.method, tt.path, tt.body))
+		if (err == nil) != tt.passes {
+			t.Errorf("%s %s: error %v; passes should be %t", tt.method, tt.path, err, tt.passes)
+		}
 	}
 }
 

@@ -87,6 +87,14 @@ func Inspect(r *plugin.Request, format client.Format, limit int64) (*llm.Request
 	return &v.request, nil
 }
 
+// AsksForMember says that a request without a body asks for a member of the
+// collection that the format's route is, such as an answer of the responses API
+// that OpenAI keeps, by the name of the collection in the path.
+func AsksForMember(r *plugin.Request, format client.Format, limit int64) bool {
+	call, err := Inspect(r, format, limit)
+	return err == nil && call.Body == nil && call.Operation != ""
+}
+
 // sameBytes says that two slices are the same memory. A body that a plugin was
 // given is never changed, so that the same memory is the same text.
 func sameBytes(a, b []byte) bool {
