@@ -1,7 +1,7 @@
 //go:build unix
 
 // Package clients_test talks to a real gateway with the programs that people use:
-// OpenAI's own Go client on the proxy, grpcurl on the Admin API.
+// OpenAI's and Anthropic's clients on the proxy, grpcurl on the Admin API.
 package clients_test
 
 import (

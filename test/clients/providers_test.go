@@ -33,7 +33,10 @@ type backend struct {
 	prompted bool        // the answer repeats the turns around the question too
 	says     string      // what the model says beside a call, when it does not stream
 	strict   bool        // the gateway takes only JSON for a tool's result, as Kong does
-	claude   bool        // Anthropic's client is used with it too
+	// bare says that its errors are a text where OpenAI's are objects. They reach
+	// the caller as they are, as with Kong.
+	bare   bool
+	claude bool // Anthropic's client is used with it too
 }
 
 const (
@@ -69,14 +72,14 @@ var backends = []backend{
 	{name: "cohere-v1", provider: "cohere", model: "command-r", chat: "/v1/chat", toolless: true},
 	{name: "mistral", provider: "mistral", model: "mistral-large-latest", chat: openaiChat, embed: openaiEmbed, embedder: "mistral-embed",
 		options: gibbon.JSON{"mistral_format": "openai"}},
-	{name: "mistral-ollama", provider: "mistral", model: "mistral-7b", chat: "/api/chat", options: gibbon.JSON{"mistral_format": "ollama"}},
+	{name: "mistral-ollama", bare: true, provider: "mistral", model: "mistral-7b", chat: "/api/chat", options: gibbon.JSON{"mistral_format": "ollama"}},
 	{name: "llama2", provider: "llama2", model: "llama2", chat: openaiChat, embed: openaiEmbed, options: gibbon.JSON{"llama2_format": "openai"}},
-	{name: "llama2-ollama", provider: "llama2", model: "llama2", chat: "/api/chat", options: gibbon.JSON{"llama2_format": "ollama"}},
-	{name: "llama2-raw", provider: "llama2", model: "llama2", chat: "/raw", options: gibbon.JSON{"llama2_format": "raw"},
+	{name: "llama2-ollama", bare: true, provider: "llama2", model: "llama2", chat: "/api/chat", options: gibbon.JSON{"llama2_format": "ollama"}},
+	{name: "llama2-raw", bare: true, provider: "llama2", model: "llama2", chat: "/raw", options: gibbon.JSON{"llama2_format": "raw"},
 		toolless: true, whole: true, untold: true, prompted: true},
-	{name: "huggingface", provider: "huggingface", model: "meta-llama/Llama-3.3-70B", chat: "/models/meta-llama/Llama-3.3-70B/v1/chat/completions",
+	{name: "huggingface", bare: true, provider: "huggingface", model: "meta-llama/Llama-3.3-70B", chat: "/models/meta-llama/Llama-3.3-70B/v1/chat/completions",
 		embed: "/hf-inference/models/BAAI/bge-m3/pipeline/feature-extraction", embedder: "BAAI/bge-m3"},
-	{name: "ollama", provider: "ollama", model: "llama3.2", chat: "/api/chat", embed: "/api/embed", claude: true},
+	{name: "ollama", bare: true, provider: "ollama", model: "llama3.2", chat: "/api/chat", embed: "/api/embed", claude: true},
 	{name: "vllm", provider: "vllm", model: "qwen3", chat: openaiChat, embed: openaiEmbed, answers: "/v1/responses"},
 	{name: "xai", provider: "xai", model: "grok-4", chat: openaiChat, answers: "/v1/responses"},
 	{name: "deepseek", provider: "deepseek", model: "deepseek-chat", chat: openaiChat},
