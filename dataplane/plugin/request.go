@@ -102,6 +102,16 @@ type Record struct {
 	Aborted bool
 	// ModelCalls are the calls to models that the request led to, in their order.
 	ModelCalls []ModelCall
+	// Incidents are what plugins met that operators want to have counted.
+	Incidents []Incident
+}
+
+// Incident is something that a plugin met on a request and that its operator wants
+// to know the number of. Both names become values of labels: they are words of
+// the program's, never of a configuration or a request.
+type Incident struct {
+	Plugin string // the plugin's name: ai-prompt-guard
+	Kind   string // what it met: budget_spent
 }
 
 // Try is one attempt to reach an upstream.
@@ -162,14 +172,14 @@ func (r *Request) Reset() {
 	r.body.release()
 	tries := r.Record.Tries
 	clear(tries)
-	calls := r.Record.ModelCalls
+	calls, incidents := r.Record.ModelCalls, r.Record.Incidents
 	clear(calls)
 	fields := r.Log
 	fields.reset()
 	clear(r.secrets)
 	clear(r.secretValues)
 	*r = Request{Log: fields, secrets: r.secrets[:0], secretValues: r.secretValues[:0]}
-	r.Record.Tries, r.Record.ModelCalls = tries[:0], calls[:0]
+	r.Record.Tries, r.Record.ModelCalls, r.Record.Incidents = tries[:0], calls[:0], incidents[:0]
 }
 
 // Authenticate says who calls. It sets the headers that tell the upstream, and

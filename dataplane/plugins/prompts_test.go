@@ -209,7 +209,7 @@ func TestPromptRefusals(t *testing.T) {
 		{name: "guard, a role", plugin: "ai-prompt-guard", config: guard, body: `{"messages":[{"role":1,"content":"hello"}]}`, want: "bad request"},
 		{name: "guard, two contents", plugin: "ai-prompt-guard", config: guard, body: `{"messages":[{"role":"user","content":"secret","content":"hello"}]}`, want: "bad request"},
 		{name: "guard, another messages", plugin: "ai-prompt-guard", config: guard, body: `{"Messages":[],"messages":[{"role":"user","content":"hello"}]}`, want: "bad request"},
-		{name: "guard, no prompt", plugin: "ai-prompt-guard", config: guard, body: `{"input":"hello"}`, want: "bad request"},
+		{name: "guard, no prompt", plugin: "ai-prompt-guard", config: guard, body: `{"inputs":"hello"}`, want: "bad request"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := serve(t, "llm/v1/chat", map[string]string{tt.plugin: tt.config})

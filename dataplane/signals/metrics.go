@@ -9,11 +9,11 @@ import (
 )
 
 // Metrics counts calls to models, under the names that Kong's prometheus plugin
-// gives them, and a few of our own. It is a prometheus.Collector, and safe for
+// gives them, and a few things of our own. It is a prometheus.Collector, and safe for
 // concurrent use.
 type Metrics struct {
-	requests, cost, tokens, failures *prometheus.CounterVec
-	latency, firstToken, perToken    *prometheus.HistogramVec
+	requests, cost, tokens, failures, incidents *prometheus.CounterVec
+	latency, firstToken, perToken               *prometheus.HistogramVec
 
 	models, consumers *names
 
@@ -90,6 +90,8 @@ func NewMetrics() *Metrics {
 		latency: histogram("kong_ai_llm_provider_latency_ms", "LLM response Latency for each AI plugins per ai_provider in Kong", latencyBuckets, call),
 		failures: counter("gibbon_ai_llm_failures_total", "Calls to models that failed, by what went wrong.",
 			[]string{"ai_provider", "ai_model", "error_type"}),
+		incidents: counter("gibbon_plugin_incidents_total", "What plugins met that is out of the ordinary, by what it was.",
+			[]string{"plugin", "incident"}),
 		firstToken: histogram("gibbon_ai_time_to_first_token_seconds", "Time from sending a call to a model until the first piece of its streamed answer.", firstTokenBuckets, own),
 		perToken:   histogram("gibbon_ai_time_per_output_token_seconds", "Time that models took for each token of their answers, the first one of a stream left out.", perTokenBuckets, own),
 		models:     newNames(maxModels), consumers: newNames(maxConsumers),
@@ -98,7 +100,7 @@ func NewMetrics() *Metrics {
 }
 
 func (m *Metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.requests, m.cost, m.tokens, m.latency, m.failures, m.firstToken, m.perToken}
+	return []prometheus.Collector{m.requests, m.cost, m.tokens, m.latency, m.failures, m.incidents, m.firstToken, m.perToken}
 }
 
 // Describe describes the metrics.
@@ -118,8 +120,11 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 // Begin has nothing to count yet.
 func (m *Metrics) Begin(*plugin.Request) {}
 
-// End counts the calls of a request that is over.
+// End counts the calls, and the incidents, of a request that is over.
 func (m *Metrics) End(r *plugin.Request) {
+	for _, incident := range r.Record.Incidents {
+		m.incidents.WithLabelValues(incident.Plugin, incident.Kind).Inc()
+	}
 	for i := range r.Record.ModelCalls {
 		m.count(r, &r.Record.ModelCalls[i])
 	}

@@ -41,13 +41,19 @@ func TestMetrics(t *testing.T) {
 	r.Record.WorkspaceName = "team"
 	m.End(r)
 	m.End(request(answered()))
-	m.End(request())
+	spent := request()
+	spent.Record.Incidents = []plugin.Incident{{Plugin: "ai-prompt-guard", Kind: "budget_spent"}}
+	m.End(spent)
+	m.End(spent)
 
 	const none = `cache_status="",`
 	want := strings.NewReplacer("NONE", none).Replace(`
 # HELP gibbon_ai_llm_failures_total Calls to models that failed, by what went wrong.
 # TYPE gibbon_ai_llm_failures_total counter
 gibbon_ai_llm_failures_total{ai_model="gpt-4o",ai_provider="openai",error_type="500"} 1
+# HELP gibbon_plugin_incidents_total What plugins met that is out of the ordinary, by what it was.
+# TYPE gibbon_plugin_incidents_total counter
+gibbon_plugin_incidents_total{incident="budget_spent",plugin="ai-prompt-guard"} 2
 # HELP kong_ai_llm_cost_total AI requests cost per ai_provider/cache in Kong
 # TYPE kong_ai_llm_cost_total counter
 kong_ai_llm_cost_total{ai_model="gpt-4o",ai_provider="openai",NONEconsumer="",embeddings_model="",embeddings_provider="",request_mode="oneshot",vector_db="",workspace="default"} 0.00037
@@ -68,7 +74,7 @@ kong_ai_llm_tokens_total{ai_model="gpt-4o",ai_provider="openai",NONEconsumer="al
 `)
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(m)
-	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "gibbon_ai_llm_failures_total",
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "gibbon_ai_llm_failures_total", "gibbon_plugin_incidents_total",
 		"kong_ai_llm_cost_total", "kong_ai_llm_requests_total", "kong_ai_llm_tokens_total"); err != nil {
 		t.Error(err)
 	}

@@ -156,6 +156,7 @@ func first(patterns []*pattern.Pattern, text *pattern.Text) (int, error) {
 
 func (h *Handler) spent(r *plugin.Request, field string, at int) error {
 	h.env.Log.Warn("a pattern takes too long on a prompt; the call is refused", "request_id", r.ID, "field", field, "pattern", at+1)
+	r.Record.Incidents = append(r.Record.Incidents, plugin.Incident{Plugin: "ai-prompt-guard", Kind: "budget_spent"})
 	return &plugin.Reject{Status: http.StatusRequestEntityTooLarge, Cause: pattern.ErrBudget}
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -213,5 +214,22 @@ func TestJudge(t *testing.T) {
 				t.Errorf("log %s; want the reason", &log)
 			}
 		})
+	}
+}
+
+// A prompt that the patterns cannot be decided about is refused, and counted.
+func TestSpentBudget(t *testing.T) {
+	h, err := New(&pluginpb.AiPromptGuard{DenyPatterns: []string{`^(?=(a+)+b)`}}, plugintest.Env(t, "ai-prompt-guard", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := plugintest.Request(t, http.MethodPost, "/", `{"prompt":"`+strings.Repeat("a", 4000)+`"}`)
+	reject, ok := errors.AsType[*plugin.Reject](h.Access(r))
+	if !ok || reject.Status != http.StatusRequestEntityTooLarge {
+		t.Errorf("refused with %v, want 413", reject)
+	}
+	want := []plugin.Incident{{Plugin: "ai-prompt-guard", Kind: "budget_spent"}}
+	if !slices.Equal(r.Record.Incidents, want) {
+		t.Errorf("incidents %v, want %v", r.Record.Incidents, want)
 	}
 }
