@@ -58,8 +58,14 @@ var costs = []struct {
 // between is a handler for callers of one format before a provider.
 func between(t testing.TB, caller, provider string) *aiproxy.Handler {
 	t.Helper()
-	return build(t, with(t, config("llm/v1/chat", ""), `"provider":"openai"`, `"provider":"`+provider+`"`,
-		`"llm_format":"openai"`, `"llm_format":"`+caller+`"`, `"options":{`, `"options":{`+needs[provider]))
+	return build(t, before(t, caller, provider))
+}
+
+// before is a configuration for callers of one format before a provider.
+func before(t testing.TB, caller, provider string) string {
+	t.Helper()
+	return with(t, config("llm/v1/chat", ""), `"provider":"openai"`, `"provider":"`+provider+`"`,
+		`"llm_format":"openai"`, `"llm_format":"`+caller+`"`, `"options":{`, `"options":{`+needs[provider])
 }
 
 // frame is an event of an AWS event stream.
@@ -194,8 +200,7 @@ func TestImageIsCopiedTwiceAtMost(t *testing.T) {
 			continue
 		}
 		t.Run(tt.caller+" to "+tt.provider, func(t *testing.T) {
-			h := build(t, with(t, config("llm/v1/chat", ""), `"provider":"openai"`, `"provider":"`+tt.provider+`"`,
-				`"options":{`, `"options":{`+needs[tt.provider], `"max_request_body_size":1048576`, `"max_request_body_size":`+fmt.Sprint(2*size)))
+			h := build(t, with(t, before(t, tt.caller, tt.provider), `"max_request_body_size":1048576`, `"max_request_body_size":`+fmt.Sprint(2*size)))
 			r := plugintest.Request(t, http.MethodPost, "/", body)
 			var before, after goruntime.MemStats
 			goruntime.ReadMemStats(&before)
