@@ -133,7 +133,7 @@ func TestParseLoad(t *testing.T) {
 }
 
 func TestRequestBodies(t *testing.T) {
-	for _, size := range []int{small, large} {
+	for _, size := range []int{brief, small, large} {
 		for _, stream := range []bool{false, true} {
 			b, err := requestBody(size, stream)
 			if err != nil {
@@ -159,7 +159,7 @@ func TestRequestBodies(t *testing.T) {
 }
 
 func TestResponseBodyFitsNginx(t *testing.T) {
-	b, err := responseBody()
+	b, err := responseBody(answerSentences)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,13 +202,13 @@ func TestCountEvents(t *testing.T) {
 		{"nothing", "", "after 0 of 202 events"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if err := countEvents(strings.NewReader(tt.in)); !wanted(err, tt.fault) {
+			if err := countEvents(strings.NewReader(tt.in), allEvents, doneMessage); !wanted(err, tt.fault) {
 				t.Errorf("countEvents = %v, want error with %q", err, tt.fault)
 			}
 		})
 	}
 	broken := io.MultiReader(strings.NewReader("data: {}\n\n"), errReader{})
-	if err := countEvents(broken); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err := countEvents(broken, allEvents, doneMessage); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("countEvents of a broken stream = %v, want %v", err, io.ErrUnexpectedEOF)
 	}
 }

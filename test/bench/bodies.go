@@ -10,6 +10,7 @@ import (
 
 // Sizes of request bodies in bytes.
 const (
+	brief = 1 << 10
 	small = 2 << 10
 	large = 100 << 10
 )
@@ -115,16 +116,33 @@ type usage struct {
 // answerUsage is what the mock says an answer has cost.
 var answerUsage = usage{512, 384, 896}
 
-// responseBody is a provider's answer of about 2 KB.
-func responseBody() ([]byte, error) {
+// How many sentences an answer of about 2 KB has, and one of 1 KB.
+const (
+	answerSentences = 20
+	briefSentences  = 8
+)
+
+const sentence = "Proxies carry words \"as they are\", line by line.\nA brace } is no end, 一 is one. "
+
+// responseBody is a provider's answer of so many sentences.
+func responseBody(sentences int) ([]byte, error) {
 	stop, answered := "stop", answerUsage
-	const sentence = "Proxies carry words \"as they are\", line by line.\nA brace } is no end, 一 is one. "
 	return json.Marshal(chatResponse{
 		ID: "chatcmpl-1", Object: "chat.completion", Created: 1760000000, Model: "gpt-4o-2024-08-06",
 		Choices: []choice{{
-			Message:      &message{"assistant", strings.Repeat(sentence, 20)},
+			Message:      &message{"assistant", strings.Repeat(sentence, sentences)},
 			FinishReason: &stop,
 		}},
 		Usage: &answered,
+	})
+}
+
+// claudeBody is an answer of about 1 KB in Anthropic's format.
+func claudeBody() ([]byte, error) {
+	return json.Marshal(object{
+		"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-20250514",
+		"content":     []object{{"type": "text", "text": strings.Repeat(sentence, briefSentences)}},
+		"stop_reason": "end_turn", "stop_sequence": nil,
+		"usage": object{"input_tokens": answerUsage.PromptTokens, "output_tokens": answerUsage.CompletionTokens},
 	})
 }

@@ -60,8 +60,8 @@ func (l *lab) measureRestarts(ctx context.Context, up *upstreams, gw *gateway) e
 			return err
 		}
 		for _, t := range []streamTarget{
-			{raw, "http://" + up.rawStreams + silentPath, nil, up.rawProcess.pid},
-			{ai, "http://" + gw.proxy + silentRoute, keyHeader(), gw.pid},
+			{key: raw, url: "http://" + up.rawStreams + silentPath, pid: up.rawProcess.pid},
+			{key: ai, url: "http://" + gw.proxy + silentRoute, header: keyHeader(), pid: gw.pid},
 		} {
 			bytes, err := l.silentOnce(ctx, t)
 			switch {

@@ -25,6 +25,14 @@ const (
 	streamRoute = "/stream" // as aiRoute, to the mock of streams
 	silentRoute = "/silent" // as aiRoute, to the stream that falls silent
 	probeRoute  = "/probe-0"
+
+	// As aiRoute, each with a path of its own at the mocks. The last three are
+	// answered in Anthropic's format, to callers of OpenAI's.
+	briefRoute        = "/brief"
+	firstRoute        = "/first"
+	claudeRoute       = "/claude"
+	claudeStreamRoute = "/claude-stream"
+	claudeFirstRoute  = "/claude-first"
 )
 
 // A gateway is one gibbon that proxies: `gibbon run`, or a data plane. A
@@ -165,11 +173,20 @@ func (a admin) configure(ctx context.Context, up *upstreams, logFile string) err
 			"name": fmt.Sprintf("decoy-%d", i), "paths": []string{fmt.Sprintf("/decoys/%d", i)},
 		}})
 	}
-	for _, route := range []struct{ path, url string }{
-		{aiRoute, "http://" + up.mock + chatPath},
-		{streamRoute, "http://" + up.streams + eventsPath},
-		{silentRoute, "http://" + up.streams + silentPath},
+	for _, route := range []struct{ path, url, provider string }{
+		{aiRoute, "http://" + up.mock + chatPath, "openai"},
+		{streamRoute, "http://" + up.streams + eventsPath, "openai"},
+		{silentRoute, "http://" + up.streams + silentPath, "openai"},
+		{briefRoute, "http://" + up.mock + briefPath, "openai"},
+		{firstRoute, "http://" + up.streams + firstPath, "openai"},
+		{claudeRoute, "http://" + up.mock + claudePath, "anthropic"},
+		{claudeStreamRoute, "http://" + up.streams + claudeEventsPath, "anthropic"},
+		{claudeFirstRoute, "http://" + up.streams + claudeFirstPath, "anthropic"},
 	} {
+		options := object{"upstream_url": route.url, "max_tokens": 512, "temperature": 1.0}
+		if route.provider == "anthropic" {
+			options["anthropic_version"] = "2023-06-01"
+		}
 		name := strings.Trim(route.path, "/")
 		plugins := "/routes/" + name + "/plugins"
 		steps = append(steps,
@@ -181,9 +198,7 @@ func (a admin) configure(ctx context.Context, up *upstreams, logFile string) err
 				"auth":                  object{"header_name": "Authorization", "header_value": "Bearer bench"},
 				"logging":               object{"log_statistics": true},
 				"max_request_body_size": 1 << 20,
-				"model": object{"provider": "openai", "name": model, "options": object{
-					"upstream_url": route.url, "max_tokens": 512, "temperature": 1.0,
-				}},
+				"model":                 object{"provider": route.provider, "name": model, "options": options},
 			}}},
 		)
 	}
@@ -227,7 +242,7 @@ func (gw *gateway) check(ctx context.Context) error {
 	if err := gw.checkLog(ctx, 2); err != nil {
 		return err
 	}
-	want, err := responseBody()
+	want, err := responseBody(answerSentences)
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ type options struct {
 }
 
 // parts are the words that -only takes.
-var parts = []string{"unary", "streams", "config"}
+var parts = []string{"unary", "formats", "streams", "config"}
 
 func (o options) wants(part string) bool { return len(o.only) == 0 || slices.Contains(o.only, part) }
 
@@ -195,6 +195,7 @@ func measure(ctx context.Context, o options, log io.Writer) (r *report, err erro
 		}
 	}
 	part("requests", o.wants("unary"), func() error { return l.measureUnary(ctx, up, gw) })
+	part("formats", o.wants("formats"), func() error { return l.measureFormats(ctx, up, gw) })
 	part("streams", o.wants("streams"), func() error { return l.measureStreams(ctx, up, gw) })
 	part("writes", o.wants("config"), func() error { return l.measureWrites(ctx, "`gibbon run`", gw, gw) })
 	// What follows restarts the gateway and needs the cores for itself.

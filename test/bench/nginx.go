@@ -26,8 +26,12 @@ type upstreams struct {
 	events     *streamMock
 }
 
-// The path does not matter to the mock; this is what a client would write.
-const chatPath = "/v1/chat/completions"
+// What the mock answers, by path; anything else is answered as the first.
+const (
+	chatPath   = "/v1/chat/completions" // 2 KB
+	briefPath  = "/v1/brief"            // 1 KB
+	claudePath = "/v1/messages"         // 1 KB in Anthropic's format
+)
 
 // nginxHead is what both configurations begin with. All temporary files have a
 // folder of their own, and the buffers are such that none is written: a body
@@ -54,6 +58,8 @@ http {
 var mockConfig = template.Must(template.New("mock").Parse(nginxHead + `
   server {
     listen {{.Listen}};
+    location {{.BriefPath}} { default_type application/json; return 200 '{{.Brief}}'; }
+    location {{.ClaudePath}} { default_type application/json; return 200 '{{.Claude}}'; }
     location / {
       default_type application/json;
       add_header x-request-id req_0123456789abcdef;
@@ -130,17 +136,25 @@ func (l *lab) startUpstreams(ctx context.Context) (*upstreams, error) {
 	}
 	up := &upstreams{mock: addresses[0], raw: addresses[1], rawStreams: addresses[2]}
 
-	answer, err := responseBody()
+	answer, err := responseBody(answerSentences)
 	if err != nil {
 		return nil, err
 	}
-	text, err := nginxText(answer)
-	if err != nil {
-		return nil, err
+	values := map[string]any{"Workers": 1, "Listen": up.mock, "BriefPath": briefPath, "ClaudePath": claudePath}
+	for name, body := range map[string]func() ([]byte, error){
+		"Answer": func() ([]byte, error) { return answer, nil },
+		"Brief":  func() ([]byte, error) { return responseBody(briefSentences) },
+		"Claude": claudeBody,
+	} {
+		text, err := body()
+		if err != nil {
+			return nil, err
+		}
+		if values[name], err = nginxText(text); err != nil {
+			return nil, err
+		}
 	}
-	if _, err := l.startNginx(ctx, "nginx-mock", mockConfig, map[string]any{
-		"Workers": 1, "Listen": up.mock, "Answer": text,
-	}); err != nil {
+	if _, err := l.startNginx(ctx, "nginx-mock", mockConfig, values); err != nil {
 		return nil, err
 	}
 	if up.events, err = startStreamMock(); err != nil {

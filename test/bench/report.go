@@ -23,6 +23,7 @@ var (
 	boundP99        = bound{must: 3.5, target: 2.5}
 	boundLargeCPU   = bound{must: 6, target: 3.5}
 	boundEventCPU   = bound{must: 2, target: 1.5}
+	boundFirst      = bound{target: 400}          // µs
 	boundSilent     = bound{must: 80, target: 45} // KB
 	boundIdle       = bound{must: 64, target: 40} // MB
 	boundStart      = bound{target: 1}            // s

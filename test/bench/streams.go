@@ -19,19 +19,43 @@ type streamTarget struct {
 	url    string
 	header http.Header
 	pid    int
+	sent   int    // events that the mock sends
+	events int    // events that come
+	last   string // the last of them
 }
 
-// measureStreams counts the CPU time per event while streams flow evenly.
+// measureStreams counts the CPU time per event while streams flow evenly: such as
+// pass, and such as are written in another format.
 func (l *lab) measureStreams(ctx context.Context, up *upstreams, gw *gateway) error {
-	targets := []streamTarget{
-		{raw, "http://" + up.rawStreams + eventsPath, nil, up.rawProcess.pid},
-		{ai, "http://" + gw.proxy + streamRoute, keyHeader(), gw.pid},
+	same, err := l.flowRounds(ctx, []streamTarget{
+		{raw, "http://" + up.rawStreams + eventsPath, nil, up.rawProcess.pid, allEvents, allEvents, doneMessage},
+		{ai, "http://" + gw.proxy + streamRoute, keyHeader(), gw.pid, allEvents, allEvents, doneMessage},
+	})
+	if err != nil {
+		return err
 	}
+	l.report.streams(same)
+	cross, err := l.flowRounds(ctx, []streamTarget{
+		{raw, "http://" + up.rawStreams + claudeEventsPath, nil, up.rawProcess.pid, claudeAll, claudeAll, claudeDone},
+		{ai, "http://" + gw.proxy + claudeStreamRoute, keyHeader(), gw.pid, claudeAll, fromClaude, doneMessage},
+	})
+	if err != nil {
+		return err
+	}
+	l.report.judge(fmt.Sprintf("%s, %d streams, Anthropic to OpenAI: CPU per event", titles[ai], l.streams), "×", ratios(cross[ai], cross[raw]), boundEventCPU)
+	if _, err := gw.takeLog(ctx, 0); err != nil {
+		return err
+	}
+	return l.measureFirst(ctx, up, gw)
+}
+
+// flowRounds gives the CPU time per event in µs, by target and round.
+func (l *lab) flowRounds(ctx context.Context, targets []streamTarget) (map[string][]*float64, error) {
 	results := map[string][]*float64{}
 	l.say("warming streams")
 	for _, t := range targets {
 		if _, err := l.flowOnce(ctx, t, l.warm); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for round := range l.rounds {
@@ -39,7 +63,7 @@ func (l *lab) measureStreams(ctx context.Context, up *upstreams, gw *gateway) er
 			t := targets[(i+round)%len(targets)]
 			perEvent, err := l.flowOnce(ctx, t, l.cell)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			results[t.key] = append(results[t.key], perEvent)
 			if perEvent != nil {
@@ -47,11 +71,7 @@ func (l *lab) measureStreams(ctx context.Context, up *upstreams, gw *gateway) er
 			}
 		}
 	}
-	if _, err := gw.takeLog(ctx, 0); err != nil {
-		return err
-	}
-	l.report.streams(results)
-	return nil
+	return results, nil
 }
 
 // flowOnce keeps streams flowing for a duration and a little more, since each
@@ -81,7 +101,7 @@ func (l *lab) flowOnce(ctx context.Context, t streamTarget, d time.Duration) (*f
 				if err := readStream(groupCtx, client, t, body); err != nil {
 					return err
 				}
-				counts[i] += allEvents
+				counts[i] += t.sent
 			}
 			return nil
 		})
@@ -135,18 +155,18 @@ func readStream(ctx context.Context, client *http.Client, t streamTarget, body [
 		return err
 	}
 	defer func() { err = errors.Join(err, res.Body.Close()) }()
-	return countEvents(res.Body)
+	return countEvents(res.Body, t.events, t.last)
 }
 
-// countEvents reads to the end of a stream: every event of the mock, [DONE]
+// countEvents reads to the end of a stream: so many events, and a certain one
 // last.
-func countEvents(body io.Reader) error {
+func countEvents(body io.Reader, want int, end string) error {
 	events, last := 0, ""
 	lines := bufio.NewScanner(body)
 	for lines.Scan() {
 		if text, ok := bytes.CutPrefix(lines.Bytes(), dataPrefix); ok {
 			events++
-			if events >= allEvents {
+			if events >= want {
 				last = string(text)
 			}
 		}
@@ -154,8 +174,8 @@ func countEvents(body io.Reader) error {
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("stream broke after %d events: %w", events, err)
 	}
-	if events != allEvents || last != doneMessage {
-		return fmt.Errorf("stream ended after %d of %d events with %q", events, allEvents, last)
+	if events != want || last != end {
+		return fmt.Errorf("stream ended after %d of %d events with %q", events, want, last)
 	}
 	return nil
 }

@@ -137,6 +137,48 @@ func (l *lab) measureUnary(ctx context.Context, up *upstreams, gw *gateway) erro
 	return nil
 }
 
+// measureFormats loads routes whose callers and providers speak the same format,
+// and such on which both bodies are written anew, beside nginx that passes the
+// same ones on.
+func (l *lab) measureFormats(ctx context.Context, up *upstreams, gw *gateway) error {
+	key := []string{"apikey: " + consumerKey}
+	for _, way := range []struct {
+		name, path, route string
+		cell              cell
+		bound             bound
+	}{
+		{"OpenAI to OpenAI", briefPath, briefRoute, cell{16, brief, false}, boundCPU},
+		{"OpenAI to Anthropic", claudePath, claudeRoute, cell{16, brief, false}, noBound},
+		{"OpenAI to Anthropic", claudePath, claudeRoute, cell{16, large, false}, boundLargeCPU},
+	} {
+		targets := []target{
+			{raw, titles[raw], "http://" + up.raw + way.path, nil, up.rawProcess.pid, nil},
+			{ai, titles[ai], "http://" + gw.proxy + way.route, key, gw.pid, gw},
+		}
+		results := map[string]series{}
+		for _, t := range targets {
+			if _, err := l.loadOnce(ctx, way.cell, t, l.warm); err != nil {
+				return err
+			}
+		}
+		for round := range l.rounds {
+			for i := range targets {
+				t := targets[(i+round)%len(targets)]
+				s, err := l.loadOnce(ctx, way.cell, t, l.cell)
+				if err != nil {
+					return err
+				}
+				results[t.key] = append(results[t.key], s)
+				if s != nil {
+					l.say("round %d, %s, %s, %s: CPU %.1f µs", round+1, way.name, way.cell, t.title, s.cpu)
+				}
+			}
+		}
+		l.report.judge(fmt.Sprintf("%s, %s, %s: CPU per request", titles[ai], way.name, way.cell), "×", ratios(results[ai].of(cpu), results[raw].of(cpu)), way.bound)
+	}
+	return nil
+}
+
 // loadOnce loads one target. A load with any error is void: it is told of, and
 // the sample is nil.
 func (l *lab) loadOnce(ctx context.Context, c cell, t target, d time.Duration) (*sample, error) {
