@@ -163,7 +163,8 @@ func (b *nativeBody) add(name string, value []byte) {
 
 // nativeAsked are the members that say what is asked, in all these formats: whoever
 // looked at the call must have seen that.
-var nativeAsked = []string{"model", "stream", "messages", "message", "chat_history", "prompt", "input", "inputs", "texts"}
+var nativeAsked = []string{"model", "stream", "messages", "message", "chat_history", "prompt", "input", "inputs", "texts",
+	"system", "preamble", "template", "context", "tool_results", "extra_body"}
 
 // finish merges in what the caller wrote for the vendor alone, under the name
 // extra_body, and gives the body.
