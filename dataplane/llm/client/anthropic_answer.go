@@ -44,14 +44,25 @@ func (a *Anthropic) AppendAnswer(dst []byte, r *llm.Request, answer *llm.ChatAns
 			}
 		}
 	}
-	refused := false
+	refused, text := false, -2 // the place of the last text
 	for i := range parts {
-		if p := &parts[i]; (p.Kind == llm.PartText || p.Kind == llm.PartRefusal) && p.Text != "" {
-			refused = refused || p.Kind == llm.PartRefusal
+		p := &parts[i]
+		if p.Kind != llm.PartText && p.Kind != llm.PartRefusal || p.Text == "" {
+			continue
+		}
+		refused = refused || p.Kind == llm.PartRefusal
+		if answer.Origin == llm.Gemini && text == i-1 {
+			// Gemini's parts are pieces of one text, cut anywhere, and many callers read
+			// no more than the first block.
+			end := len(dst) - len(`"}`)
+			dst = append(llm.AppendQuoted(dst[:end], p.Text), '}')
+			dst = append(dst[:end], dst[end+1:]...) // without the quotation mark that opened it
+		} else {
 			next()
 			dst = append(dst, `{"type":"text","text":`...)
 			dst = append(llm.AppendQuoted(dst, p.Text), '}')
 		}
+		text = i
 	}
 	calls := 0
 	for i := range choice.Message.Calls {
