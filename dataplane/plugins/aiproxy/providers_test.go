@@ -269,6 +269,17 @@ var (
 	createdTimes = regexp.MustCompile(`"created":[0-9]{10,}`)
 )
 
+// invented writes over what the gateway made up in an answer.
+func invented(body string) string {
+	body = inventedIDs.ReplaceAllString(body, `"$1-ID$2"`)
+	return createdTimes.ReplaceAllStringFunc(body, func(text string) string {
+		if strings.HasSuffix(text, ":1790000000") {
+			return text // the provider's
+		}
+		return `"created":0`
+	})
+}
+
 // whatCame writes down what a caller got, and what was counted of it.
 func whatCame(got answer, line string, t *testing.T) string {
 	t.Helper()
@@ -280,14 +291,7 @@ func whatCame(got answer, line string, t *testing.T) string {
 	if after := got.header.Get("Retry-After"); after != "" {
 		fmt.Fprintf(&out, ", again after %s", after)
 	}
-	body := inventedIDs.ReplaceAllString(got.body, `"$1-ID$2"`)
-	body = createdTimes.ReplaceAllStringFunc(body, func(text string) string {
-		if strings.HasSuffix(text, ":1790000000") {
-			return text // the provider's
-		}
-		return `"created":0`
-	})
-	fmt.Fprintf(&out, "\n%s\n", body)
+	fmt.Fprintf(&out, "\n%s\n", invented(got.body))
 	if got.broken {
 		out.WriteString("-- broken off --\n")
 	}
