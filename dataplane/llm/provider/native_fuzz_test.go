@@ -158,9 +158,15 @@ func FuzzProviderRequestNative(f *testing.F) {
 				if err := json.Unmarshal(body, &got); err != nil {
 					t.Fatalf("%s wrote %q for %q: %v", p.Name(), body, data, err)
 				}
+				// What nobody looks at passes as often as the caller wrote it.
+				own := map[string]int{}
+				llm.Members(data, func(name string, _ []byte) bool {
+					own[strings.ToLower(name)]++
+					return true
+				})
 				seen := map[string]bool{}
 				llm.Members(body, func(name string, _ []byte) bool {
-					if lower := strings.ToLower(name); seen[lower] {
+					if lower := strings.ToLower(name); seen[lower] && own[lower] < 2 {
 						t.Fatalf("%s wrote %s twice: %q for %q", p.Name(), name, body, data)
 					} else {
 						seen[lower] = true
