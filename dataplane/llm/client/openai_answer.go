@@ -47,6 +47,15 @@ func (o *OpenAI) AppendAnswer(dst []byte, r *llm.Request, a *llm.ChatAnswer) []b
 		w.text("service_tier", a.Usage.Tier, a.Usage.Tier != "")
 		w.extra(a.Extra)
 	}
+	if a.Origin == llm.Bedrock {
+		// What a guardrail found, which comes only where the caller asked for it. Kong
+		// has it under this name too.
+		for i := range a.Extra {
+			if m := &a.Extra[i]; m.Name == "trace" {
+				w.raw(m.Name, m.Value)
+			}
+		}
+	}
 	return append(w.out, '}')
 }
 

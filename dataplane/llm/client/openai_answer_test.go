@@ -31,6 +31,8 @@ func TestOpenAIAnswerGoldens(t *testing.T) {
 		"image": {llm.Chat, llm.ChatAnswer{Choices: []llm.Choice{{Message: llm.Message{Parts: []llm.Part{
 			text(llm.PartText, "see"), {Kind: llm.PartImage, MediaType: "image/png", Data: []byte("AAAA")}, {Kind: llm.PartImage, URL: "https://a"}, {Kind: llm.PartImage},
 		}}}}}},
+		"trace": {llm.Chat, llm.ChatAnswer{ID: "c", Origin: llm.Bedrock, Choices: []llm.Choice{{Finish: llm.FinishFiltered, Message: llm.Message{Parts: []llm.Part{text(llm.PartText, "Sorry.")}}}},
+			Extra: []llm.Member{{Name: "trace", Value: []byte(`{"guardrail":{"n":1.0}}`)}, {Name: "additionalModelResponseFields", Value: []byte("{}")}}}},
 		"none":       {llm.Chat, llm.ChatAnswer{}},
 		"own":        {llm.Chat, llm.ChatAnswer{ID: "c", Origin: llm.OpenAI, Usage: llm.Usage{Tier: "default"}, Extra: []llm.Member{{Name: "system_fingerprint", Value: []byte(`"fp"`)}}, Choices: []llm.Choice{{Message: llm.Message{Extra: []llm.Member{{Name: "annotations", Value: []byte("[]")}}}}}}},
 		"completion": {llm.Completions, llm.ChatAnswer{Model: "m-1", Choices: []llm.Choice{{Finish: llm.FinishLength, Message: llm.Message{Parts: []llm.Part{text(llm.PartText, "Four.")}}}}, Usage: usage12}},

@@ -15,10 +15,12 @@ var (
 		"prompt_token_count", "generation_token_count", "generation", "results")
 	bedrockOutputNames  = llm.NewLenientNames("message")
 	bedrockMessageNames = llm.NewLenientNames("content")
-	bedrockUsageNames   = llm.NewLenientNames("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
-	bedrockClaudeUsage  = llm.NewLenientNames("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens_details")
+	bedrockUsageNames   = llm.NewLenientNames("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens", "cacheDetails")
+	bedrockClaudeUsage  = llm.NewLenientNames("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens_details", "cache_creation")
 	bedrockMetrics      = llm.NewLenientNames("inputTokenCount", "outputTokenCount", "cacheReadInputTokenCount", "cacheWriteInputTokenCount")
 	bedrockThoughtNames = llm.NewLenientNames("thinking_tokens")
+	bedrockWrittenNames = llm.NewLenientNames("ttl", "inputTokens")
+	bedrockClaudeWrites = llm.NewLenientNames("ephemeral_1h_input_tokens")
 	bedrockResultNames  = llm.NewLenientNames("outputText", "tokenCount")
 )
 
@@ -272,6 +274,9 @@ func bedrockRead(u *llm.Usage, value []byte, names *llm.Names) bool {
 			u.Input, *bucket = llm.Reported, n
 		}
 	}
+	if long := bedrockLongWrites(&o, names); long.Known() {
+		u.CacheWriteLong = long
+	}
 	if !output.Known() {
 		return input.Known()
 	}
@@ -282,6 +287,27 @@ func bedrockRead(u *llm.Usage, value []byte, names *llm.Names) bool {
 	}
 	u.Output, u.Answer = llm.Reported, llm.Count(output.N()-u.Reasoning.N())
 	return true
+}
+
+// bedrockLongWrites counts what was written to the cache for an hour.
+func bedrockLongWrites(usage *llm.Object, names *llm.Names) (long llm.Tokens) {
+	var o llm.Object
+	switch names {
+	case bedrockUsageNames:
+		llm.Elements(usage.Value(4), func(detail []byte) bool {
+			if o.Read(detail, bedrockWrittenNames) == nil {
+				if ttl, _ := o.Text(0); ttl == "1h" && bedrockTokens(&o, 1).Known() {
+					long = llm.Count(long.N() + bedrockTokens(&o, 1).N())
+				}
+			}
+			return true
+		})
+	case bedrockClaudeUsage:
+		if usage.Kind(5) == '{' && o.Read(usage.Value(5), bedrockClaudeWrites) == nil {
+			long = bedrockTokens(&o, 0)
+		}
+	}
+	return long
 }
 
 // bedrockTextLength measures the texts of an answer that counts no tokens, for a

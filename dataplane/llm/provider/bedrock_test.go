@@ -476,3 +476,24 @@ func FuzzBedrockRequest(f *testing.F) {
 		}
 	})
 }
+
+// What is kept in the cache for an hour costs more, and is told apart.
+func TestBedrockLongWrites(t *testing.T) {
+	n := llm.Count
+	for _, tt := range []struct {
+		usage string
+		want  llm.Tokens
+	}{
+		{`{"inputTokens":1,"outputTokens":2,"cacheWriteInputTokens":9,"cacheDetails":[{"ttl":"1h","inputTokens":4},{"ttl":"5m","inputTokens":3},{"ttl":"1h","inputTokens":2}]}`, n(6)},
+		{`{"inputTokens":1,"outputTokens":2,"cacheWriteInputTokens":9,"cacheDetails":[{"ttl":"5m","inputTokens":9}]}`, llm.Tokens{}},
+		{`{"inputTokens":1,"outputTokens":2,"cacheWriteInputTokens":9,"cacheDetails":[1,{"ttl":1,"inputTokens":9},{"ttl":"1h","inputTokens":"9"}]}`, llm.Tokens{}},
+		{`{"inputTokens":1,"outputTokens":2,"cacheWriteInputTokens":9,"cacheDetails":null}`, llm.Tokens{}},
+		{`{"input_tokens":1,"output_tokens":2,"cache_creation_input_tokens":9,"cache_creation":{"ephemeral_5m_input_tokens":3,"ephemeral_1h_input_tokens":6}}`, n(6)},
+	} {
+		var u llm.Usage
+		want := llm.Usage{Input: llm.Reported, Output: llm.Reported, Fresh: n(1), Answer: n(2), CacheWrite: n(9), CacheWriteLong: tt.want}
+		if ok := bedrockReadUsage(&u, []byte(tt.usage)); !ok || u != want {
+			t.Errorf("%s: %t, %+v; want %+v", tt.usage, ok, u, want)
+		}
+	}
+}
