@@ -53,7 +53,7 @@ func script(t *testing.T, n *gibbon.Node, name string) []seen {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*patience) // for some two hundred calls
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, append(s.command[1:], string(told))...)
 	cmd.Dir = home

@@ -53,7 +53,7 @@ const turn = (completion, pieces = 1) => {
 class Route {
   constructor(work) {
     const base = `${told.proxy}/${work.route}`;
-    const options = { apiKey: "the client's own", maxRetries: 0, timeout: 30_000 };
+    const options = { apiKey: "the client's own", maxRetries: 0, timeout: 60_000 };
     this.embedder = work.embedder;
     this.model = work.model;
     this.result = work.result;

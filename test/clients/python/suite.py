@@ -58,7 +58,7 @@ class Route:
     def __init__(self, work):
         self.work = work
         base = told["proxy"] + "/" + work["route"]
-        self.whole = openai.OpenAI(base_url=base + "/v1", api_key="the client's own", max_retries=0, timeout=30)
+        self.whole = openai.OpenAI(base_url=base + "/v1", api_key="the client's own", max_retries=0, timeout=60)
         self.streams = self.whole.with_options(base_url=base + "/stream/v1")
         self.model, self.result = work["model"], work["result"]
 
