@@ -58,6 +58,16 @@ func (h *Handler) Access(r *plugin.Request) error {
 	return nil
 }
 
+// asksForModels says that a request that is no call asks for the list of models, or
+// for what is known of one, as OpenAI's and Anthropic's APIs have them.
+func asksForModels(r *plugin.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	segments := strings.Split(strings.TrimRight(r.Path, "/"), "/")
+	return slices.Contains(segments[max(0, len(segments)-2):], "models")
+}
+
 // told makes the answer of what went wrong before the call was sent.
 func (h *Handler) told(err error) error {
 	if told, ok := errors.AsType[*client.Error](err); ok {
@@ -73,6 +83,11 @@ func (h *Handler) told(err error) error {
 
 func (h *Handler) access(r *plugin.Request, c *call) error {
 	form, err := h.read(r, &c.Request)
+	if errors.Is(err, client.ErrUnreadable) && h.translator != nil && asksForModels(r) {
+		// SDKs ask this of any address that they are given, and Kong's answer sends
+		// people looking for a mistake in a body that there is none of.
+		return h.refuse(http.StatusNotFound, fmt.Sprintf("path %s is not served: the gateway does not list models", r.Path))
+	}
 	if err != nil {
 		return err
 	}

@@ -119,6 +119,34 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestModelLists checks that who asks for the models is told that nobody lists them,
+// in the caller's own format.
+func TestModelLists(t *testing.T) {
+	chat := config("llm/v1/chat", "")
+	anthropic := with(t, chat, `"llm_format":"openai"`, `"llm_format":"anthropic"`)
+	const told = " is not served: the gateway does not list models"
+	const badJSON = "content-type header does not match request body, or bad JSON formatting"
+	for _, tt := range []struct {
+		name, config, method, path string
+		status                     int
+		want                       string
+	}{
+		{"openai", chat, http.MethodGet, "/v1/models", 404, `{"error":{"message":"path /v1/models` + told + `"}}`},
+		{"openai, one", chat, http.MethodGet, "/v1/models/gpt-4", 404, `{"error":{"message":"path /v1/models/gpt-4` + told + `"}}`},
+		{"vectors", config("llm/v1/embeddings", ""), http.MethodGet, "/models/", 404, `{"error":{"message":"path /models/` + told + `"}}`},
+		{"anthropic", anthropic, http.MethodGet, "/v1/models", 404, `{"type":"error","error":{"type":"not_found_error","message":"path /v1/models` + told + `"}}`},
+		{"a call", chat, http.MethodPost, "/v1/models", 400, `{"error":{"message":"` + badJSON + `"}}`},
+		{"another path", chat, http.MethodGet, "/models/x/chat", 400, `{"error":{"message":"` + badJSON + `"}}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := serve(t, tt.config).do(t, tt.method, tt.path, nil, "")
+			if got.status != tt.status || got.body != tt.want {
+				t.Errorf("status %d, body %s\nwant %d and %s", got.status, got.body, tt.status, tt.want)
+			}
+		})
+	}
+}
+
 // TestGatewayErrors has the answers that come in the gateway's own shape.
 func TestGatewayErrors(t *testing.T) {
 	for _, tt := range []struct {
