@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/gibbon-gateway/gibbon/dataplane/llm"
@@ -98,6 +99,13 @@ func anthropicOperation(path string) string {
 	return tail
 }
 
+// AnthropicMessage says that a call in Anthropic's format asks for a message, which
+// providers of other formats can write too, and not for a batch of them or a count
+// of one's tokens.
+func AnthropicMessage(r *llm.Request) bool {
+	return r.Operation == "" || r.Operation == anthropicMessages
+}
+
 // Read reads a call. Its error is an *Error.
 //
 // What is no message (a batch, and all on a preserve route) may lack a body, and
@@ -107,8 +115,13 @@ func (a *Anthropic) Read(in Incoming, into *llm.Request) error {
 	if strings.HasPrefix(into.Operation, anthropicBatches) && a.route == llm.Chat {
 		into.Route = llm.Batches
 	}
-	if len(in.Body) == 0 && anthropicUnjudged(into) {
+	switch {
+	case len(in.Body) > 0:
+	case anthropicUnjudged(into):
 		return nil
+	case in.Method == http.MethodGet || in.Method == http.MethodHead:
+		// Clients ask for /v1/models, say, which a route for one kind of calls is not.
+		return &Error{Message: in.Method + " is not supported here: this route takes messages"}
 	}
 	if err := into.Fields.ReadWithin(in.Body, a.names, a.Limits); err != nil {
 		if ambiguous, ok := errors.AsType[*llm.AmbiguousError](err); ok {

@@ -94,6 +94,10 @@ func (h *Handler) access(r *plugin.Request, c *call) error {
 	if h.conduct.collection && c.Request.Operation == "" {
 		c.Request.Operation = member(r, h.route)
 	}
+	if h.foreign && c.Request.Format == llm.Anthropic && !client.AnthropicMessage(&c.Request) {
+		// Nobody else counts Anthropic's tokens or knows its batches.
+		return &client.Error{Message: fmt.Sprintf("%s is not supported by provider %s", c.Request.Operation, h.providerName)}
+	}
 	if !h.caller.HasPrompt(&c.Request) {
 		return client.ErrNoPrompt
 	}
@@ -176,7 +180,9 @@ func (h *Handler) read(r *plugin.Request, into *llm.Request) (form, error) {
 		return form{}, err
 	}
 	*into = *read
-	into.Route = h.route
+	if into.Route == "" {
+		into.Route = h.route // a form says nothing of it
+	}
 	if read.Decoder != nil {
 		return form{}, nil
 	}

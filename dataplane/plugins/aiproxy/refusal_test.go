@@ -198,3 +198,37 @@ func TestMetadata(t *testing.T) {
 		}
 	}
 }
+
+// TestAnthropicsOwn checks that calls of Anthropic's API that nobody else has are
+// refused in front of another provider, and pass to their own.
+func TestAnthropicsOwn(t *testing.T) {
+	const message = `{"max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}`
+	for _, tt := range []struct{ method, path, body, refused string }{
+		{http.MethodPost, "/v1/messages", message, ""},
+		{http.MethodPost, "/v1/messages/count_tokens", message, "/v1/messages/count_tokens is not supported by provider openai"},
+		{http.MethodPost, "/v1/messages/batches", `{"requests":[]}`, "/v1/messages/batches is not supported by provider openai"},
+		{http.MethodGet, "/v1/messages/batches/b1/results", "", "/v1/messages/batches/b1/results is not supported by provider openai"},
+		{http.MethodGet, "/v1/models", "", "GET is not supported here: this route takes messages"},
+	} {
+		for _, provider := range []string{"openai", "anthropic"} {
+			t.Run(provider+tt.path, func(t *testing.T) {
+				whole := map[string]string{"openai": speakers[0].whole, "anthropic": speakers[1].whole}[provider]
+				v := provide(t, reply{chunks: []string{whole}}, false)
+				setup := with(t, config("llm/v1/chat", ""), `"provider":"openai"`, `"provider":"`+provider+`"`, `"llm_format":"openai"`, `"llm_format":"anthropic"`,
+					"%s/v1/chat/completions", v.url)
+				got := serve(t, setup).do(t, tt.method, tt.path, http.Header{"Content-Type": {"application/json"}}, tt.body)
+				refused := tt.refused
+				if provider == "anthropic" && strings.HasPrefix(tt.path, "/v1/messages") {
+					refused = ""
+				}
+				if refused == "" && (got.status != 200 || got.body == "") {
+					t.Errorf("status %d, %s", got.status, got.body)
+				}
+				want := `{"type":"error","error":{"type":"invalid_request_error","message":"` + refused + `"}}`
+				if refused != "" && (got.status != 400 || got.body != want) {
+					t.Errorf("status %d, %s, want %s", got.status, got.body, want)
+				}
+			})
+		}
+	}
+}
