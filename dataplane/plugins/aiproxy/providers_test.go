@@ -101,7 +101,10 @@ var caseKinds = map[string]struct {
 	// provider's error, or the gateway's own.
 	want   string
 	native bool // the provider's own callers ask the same
-	needs  bool // every provider has one
+	// target and body are another call of the provider's own callers; empty: their
+	// usual one.
+	target, body string
+	needs        bool // every provider has one
 }{
 	"chat":            {call: "chat", want: "answer", native: true, needs: true},
 	"stream":          {call: "stream", streams: true, want: "answer", native: true, needs: true},
@@ -116,6 +119,7 @@ var caseKinds = map[string]struct {
 	"truncated":       {call: "stream-tools", streams: true, want: "failure", needs: true},
 	"failed":          {call: "stream", streams: true, want: "failure"},
 	"generate":        {want: "answer", native: true},
+	"rerank":          {want: "answer", native: true, target: "/v2/rerank", body: `{ "query":"A lamp", "documents":["lamp","desk"] }`},
 	"generate-stream": {streams: true, want: "answer", native: true},
 }
 
@@ -177,6 +181,9 @@ func (v *vendorSetup) callers(kind string) []string {
 func (v *vendorSetup) call(t *testing.T, format, kind string) (target, body string) {
 	k := caseKinds[kind]
 	if format == v.native.format {
+		if k.target != "" {
+			return k.target, k.body
+		}
 		if k.streams {
 			return v.native.stream, cmp.Or(v.native.streamed, v.native.body)
 		}
