@@ -191,7 +191,7 @@ type Member struct {
 // Members calls f with the name and the text of each member of an object that is
 // known to be valid, in order, until f says stop.
 func Members(object []byte, f func(name string, value []byte) bool) {
-	s := scanner{text: object}
+	s := scanner{text: object, valid: true}
 	i := s.space(0)
 	if i >= len(object) || object[i] != '{' {
 		return

@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -283,7 +284,7 @@ func (o *Object) Members() int { return o.members }
 // Elements calls f with the text of each element of an array that is known to
 // be valid, until f says stop.
 func Elements(array []byte, f func(element []byte) bool) {
-	s := scanner{text: array}
+	s := scanner{text: array, valid: true}
 	i := s.space(0)
 	if i >= len(array) || array[i] != '[' {
 		return
@@ -308,6 +309,7 @@ type scanner struct {
 	count  int // elements of the array that ended last
 	limits Limits
 	err    error
+	valid  bool // the text has been checked
 }
 
 func (s *scanner) fail(at int, reason string) int {
@@ -494,6 +496,9 @@ const (
 // at in one go: a prompt is mostly text in which nothing happens.
 func (s *scanner) str(i int) int {
 	text := s.text
+	if s.valid {
+		return s.known(i)
+	}
 	for {
 		for i+8 <= len(text) {
 			w := binary.LittleEndian.Uint64(text[i:])
@@ -523,6 +528,25 @@ func (s *scanner) str(i int) int {
 			return s.fail(i, "control byte in a string")
 		default:
 			i++
+		}
+	}
+}
+
+// known is str for a text that has been checked: what ends a string is the first
+// quote behind an even number of backslashes.
+func (s *scanner) known(i int) int {
+	for {
+		n := bytes.IndexByte(s.text[i:], '"')
+		if n < 0 {
+			return s.fail(len(s.text), "")
+		}
+		i += n + 1
+		slashes := i - 1
+		for s.text[slashes-1] == '\\' {
+			slashes--
+		}
+		if (i-1-slashes)&1 == 0 {
+			return i
 		}
 	}
 }

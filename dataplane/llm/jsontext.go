@@ -2,6 +2,7 @@ package llm
 
 import (
 	"bytes"
+	"math/bits"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -44,10 +45,7 @@ func AppendUnquoted(dst, raw []byte) []byte {
 			}
 			dst = utf8.AppendRune(dst, r)
 		case c < utf8.RuneSelf:
-			end := i + 1
-			for end < len(raw) && raw[end] != '\\' && raw[end] < utf8.RuneSelf {
-				end++
-			}
+			end := max(plain(raw, i), i+1)
 			dst = append(dst, raw[i:end]...)
 			i = end
 		default:
@@ -95,7 +93,7 @@ const hexDigits = "0123456789abcdef"
 func AppendQuoted[T string | []byte](dst []byte, text T) []byte {
 	dst = append(dst, '"')
 	start := 0
-	for i := 0; i < len(text); {
+	for i := plain(text, 0); i < len(text); i = plain(text, i) {
 		c := text[i]
 		if c >= utf8.RuneSelf {
 			r, size := utf8.DecodeRuneInString(string(text[i:min(len(text), i+utf8.UTFMax)]))
@@ -105,10 +103,6 @@ func AppendQuoted[T string | []byte](dst []byte, text T) []byte {
 				start = i + 1
 			}
 			i += size
-			continue
-		}
-		if c >= 0x20 && c != '"' && c != '\\' {
-			i++
 			continue
 		}
 		dst = append(dst, text[start:i]...)
@@ -129,6 +123,28 @@ func AppendQuoted[T string | []byte](dst []byte, text T) []byte {
 	}
 	dst = append(dst, text[start:]...)
 	return append(dst, '"')
+}
+
+// plain is where, from i on, the first byte stands that is no ASCII or not written
+// as it is in a JSON string; the length of the text when there is none.
+func plain[T string | []byte](text T, i int) int {
+	for i+8 <= len(text) {
+		t := text[i : i+8]
+		w := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 |
+			uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
+		// As in the scanner, where a byte beyond ASCII is no hit.
+		quote := w ^ '"'*everyByte
+		slash := w ^ '\\'*everyByte
+		hit := (w | (w - 0x20*everyByte) | (quote-everyByte)&^quote | (slash-everyByte)&^slash) & highBits
+		if hit != 0 {
+			return i + bits.TrailingZeros64(hit)>>3
+		}
+		i += 8
+	}
+	for i < len(text) && text[i] >= 0x20 && text[i] < utf8.RuneSelf && text[i] != '"' && text[i] != '\\' {
+		i++
+	}
+	return i
 }
 
 // Quote is a text as a JSON string.

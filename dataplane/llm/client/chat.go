@@ -497,19 +497,19 @@ func list(value []byte, kind byte, f func(element []byte)) bool {
 	if value[0] != '[' {
 		return false
 	}
-	count, fits := 0, true
+	var few [16][]byte
+	elements, fits := few[:0], true
 	llm.Elements(value, func(element []byte) bool {
-		count++
+		elements = append(elements, element)
 		fits = element[0] == kind
 		return fits
 	})
-	if !fits || count == 0 {
+	if !fits || len(elements) == 0 {
 		return false
 	}
-	llm.Elements(value, func(element []byte) bool {
+	for _, element := range elements {
 		f(element)
-		return true
-	})
+	}
 	return true
 }
 

@@ -131,7 +131,7 @@ func TestAbortedStreams(t *testing.T) {
 func leaveStreams(t *testing.T, e *endless, g *gateway) {
 	t.Helper()
 	const workers = 32
-	streams := int64(1000)
+	streams := int64(300)
 	if os.Getenv("GIBBON_REQUIRE_SERVICES") != "" {
 		streams = 10_000 // "make test" has the time
 	}
