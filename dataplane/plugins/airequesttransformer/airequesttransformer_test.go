@@ -205,6 +205,14 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+	t.Run("filtered by Gemini", func(t *testing.T) {
+		m := newModel(t, 200, `{"candidates":[{"finishReason":"SAFETY"}],"usageMetadata":{"promptTokenCount":11}}`)
+		_, _, reject := rewrite(t, handler(t, "gemini", m.URL, ""), "x")
+		const want = "failed to convert AI response to Kong format: transformation generation candidate breached Gemini content safety"
+		if reject == nil || reject.Status != 400 || !strings.Contains(string(reject.Body), want) {
+			t.Errorf("answered %v, want 400 %s", reject, want)
+		}
+	})
 	t.Run("unreachable", func(t *testing.T) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
