@@ -17,7 +17,6 @@ import (
 // caller is how callers of one format ask.
 type caller struct {
 	format string
-	path   string // of the route, before the provider's name
 	ask    string // %s is the prompt
 	stream string // further members for a stream
 	// read takes what an event, or a whole answer, says.
