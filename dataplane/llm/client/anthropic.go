@@ -3,7 +3,6 @@ package client
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/gibbon-gateway/gibbon/dataplane/llm"
@@ -115,13 +114,8 @@ func (a *Anthropic) Read(in Incoming, into *llm.Request) error {
 	if strings.HasPrefix(into.Operation, anthropicBatches) && a.route == llm.Chat {
 		into.Route = llm.Batches
 	}
-	switch {
-	case len(in.Body) > 0:
-	case anthropicUnjudged(into):
+	if len(in.Body) == 0 && anthropicUnjudged(into) {
 		return nil
-	case in.Method == http.MethodGet || in.Method == http.MethodHead:
-		// Clients ask for /v1/models, say, which a route for one kind of calls is not.
-		return &Error{Message: in.Method + " is not supported here: this route takes messages"}
 	}
 	if err := into.Fields.ReadWithin(in.Body, a.names, a.Limits); err != nil {
 		if ambiguous, ok := errors.AsType[*llm.AmbiguousError](err); ok {
