@@ -262,8 +262,13 @@ type Field struct {
 	Hidden bool `protobuf:"varint,40,opt,name=hidden,proto3" json:"hidden,omitempty"`
 	// unique_across_ws makes a unique value unique over all workspaces.
 	UniqueAcrossWs bool `protobuf:"varint,41,opt,name=unique_across_ws,json=uniqueAcrossWs,proto3" json:"unique_across_ws,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// searchable lets lists be narrowed down to the entities in whose field a
+	// text occurs: ?name=pay.
+	Searchable bool `protobuf:"varint,42,opt,name=searchable,proto3" json:"searchable,omitempty"`
+	// flavors are the router flavors in which the field exists; none: in all.
+	Flavors       []string `protobuf:"bytes,43,rep,name=flavors,proto3" json:"flavors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Field) Reset() {
@@ -581,6 +586,20 @@ func (x *Field) GetUniqueAcrossWs() bool {
 		return x.UniqueAcrossWs
 	}
 	return false
+}
+
+func (x *Field) GetSearchable() bool {
+	if x != nil {
+		return x.Searchable
+	}
+	return false
+}
+
+func (x *Field) GetFlavors() []string {
+	if x != nil {
+		return x.Flavors
+	}
+	return nil
 }
 
 // Range is an inclusive range.
@@ -1015,7 +1034,9 @@ type Check struct {
 	Err string `protobuf:"bytes,20,opt,name=err,proto3" json:"err,omitempty"`
 	// whole puts the text in the record's own place instead of into its @entity:
 	// "config": "…". It means nothing at the top of an entity.
-	Whole         bool `protobuf:"varint,21,opt,name=whole,proto3" json:"whole,omitempty"`
+	Whole bool `protobuf:"varint,21,opt,name=whole,proto3" json:"whole,omitempty"`
+	// flavors are the router flavors in which the check is made; none: in all.
+	Flavors       []string `protobuf:"bytes,22,rep,name=flavors,proto3" json:"flavors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1168,6 +1189,13 @@ func (x *Check) GetWhole() bool {
 		return x.Whole
 	}
 	return false
+}
+
+func (x *Check) GetFlavors() []string {
+	if x != nil {
+		return x.Flavors
+	}
+	return nil
 }
 
 type isCheck_Check interface {
@@ -1776,7 +1804,21 @@ type Entity struct {
 	LookupField string `protobuf:"bytes,11,opt,name=lookup_field,json=lookupField,proto3" json:"lookup_field,omitempty"`
 	// overlaps are about an entity and those that it refers to. The first one
 	// whose reference is set decides.
-	Overlaps      []*Overlap `protobuf:"bytes,12,rep,name=overlaps,proto3" json:"overlaps,omitempty"`
+	Overlaps []*Overlap `protobuf:"bytes,12,rep,name=overlaps,proto3" json:"overlaps,omitempty"`
+	// rewrites name changes of a body that the engine has in code. They are made
+	// before anything is filled in or judged, where shorthands are expanded.
+	Rewrites []string `protobuf:"bytes,13,rep,name=rewrites,proto3" json:"rewrites,omitempty"`
+	// transformations are made of a valid entity before it is stored.
+	Transformations []*Transformation `protobuf:"bytes,14,rep,name=transformations,proto3" json:"transformations,omitempty"`
+	// nested_key is the field that may stand for the id in URLs below a parent
+	// only: the group of an ACL.
+	NestedKey string `protobuf:"bytes,15,opt,name=nested_key,json=nestedKey,proto3" json:"nested_key,omitempty"`
+	// internal entities have a schema that can be read, but no paths, and are
+	// not stored as entities.
+	Internal bool `protobuf:"varint,16,opt,name=internal,proto3" json:"internal,omitempty"`
+	// name_parts are the fields that make the name from which a declarative file
+	// derives an id. None: the endpoint key, and without one the id is random.
+	NameParts     []string `protobuf:"bytes,17,rep,name=name_parts,json=nameParts,proto3" json:"name_parts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1895,6 +1937,98 @@ func (x *Entity) GetOverlaps() []*Overlap {
 	return nil
 }
 
+func (x *Entity) GetRewrites() []string {
+	if x != nil {
+		return x.Rewrites
+	}
+	return nil
+}
+
+func (x *Entity) GetTransformations() []*Transformation {
+	if x != nil {
+		return x.Transformations
+	}
+	return nil
+}
+
+func (x *Entity) GetNestedKey() string {
+	if x != nil {
+		return x.NestedKey
+	}
+	return ""
+}
+
+func (x *Entity) GetInternal() bool {
+	if x != nil {
+		return x.Internal
+	}
+	return false
+}
+
+func (x *Entity) GetNameParts() []string {
+	if x != nil {
+		return x.NameParts
+	}
+	return nil
+}
+
+// Transformation is a change of an entity that the engine has in code, such as
+// the hashing of a password.
+type Transformation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name names the change.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// input are the fields that it is about: it is made when the body of the
+	// write has one of them. None: on each write.
+	Input         []string `protobuf:"bytes,2,rep,name=input,proto3" json:"input,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Transformation) Reset() {
+	*x = Transformation{}
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Transformation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Transformation) ProtoMessage() {}
+
+func (x *Transformation) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Transformation.ProtoReflect.Descriptor instead.
+func (*Transformation) Descriptor() ([]byte, []int) {
+	return file_gibbon_schema_v1_schema_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Transformation) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Transformation) GetInput() []string {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
 // Overlap asks that an entity can work together with the one it refers to: the
 // two must share an element of a set, as a plugin and its route a protocol.
 type Overlap struct {
@@ -1915,7 +2049,7 @@ type Overlap struct {
 
 func (x *Overlap) Reset() {
 	*x = Overlap{}
-	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[17]
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1927,7 +2061,7 @@ func (x *Overlap) String() string {
 func (*Overlap) ProtoMessage() {}
 
 func (x *Overlap) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[17]
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1940,7 +2074,7 @@ func (x *Overlap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overlap.ProtoReflect.Descriptor instead.
 func (*Overlap) Descriptor() ([]byte, []int) {
-	return file_gibbon_schema_v1_schema_proto_rawDescGZIP(), []int{17}
+	return file_gibbon_schema_v1_schema_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Overlap) GetField() string {
@@ -1973,17 +2107,19 @@ func (x *Overlap) GetErr() string {
 
 // Subschema adds rules for the values of the subschema key that it lists.
 type Subschema struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	When          []string               `protobuf:"bytes,1,rep,name=when,proto3" json:"when,omitempty"`
-	Fields        []*SubschemaField      `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
-	Checks        []*Check               `protobuf:"bytes,3,rep,name=checks,proto3" json:"checks,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	When   []string               `protobuf:"bytes,1,rep,name=when,proto3" json:"when,omitempty"`
+	Fields []*SubschemaField      `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
+	Checks []*Check               `protobuf:"bytes,3,rep,name=checks,proto3" json:"checks,omitempty"`
+	// flavors are the router flavors in which the subschema is used; none: in all.
+	Flavors       []string `protobuf:"bytes,4,rep,name=flavors,proto3" json:"flavors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Subschema) Reset() {
 	*x = Subschema{}
-	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[18]
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2131,7 @@ func (x *Subschema) String() string {
 func (*Subschema) ProtoMessage() {}
 
 func (x *Subschema) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[18]
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,7 +2144,7 @@ func (x *Subschema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subschema.ProtoReflect.Descriptor instead.
 func (*Subschema) Descriptor() ([]byte, []int) {
-	return file_gibbon_schema_v1_schema_proto_rawDescGZIP(), []int{18}
+	return file_gibbon_schema_v1_schema_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Subschema) GetWhen() []string {
@@ -2032,6 +2168,13 @@ func (x *Subschema) GetChecks() []*Check {
 	return nil
 }
 
+func (x *Subschema) GetFlavors() []string {
+	if x != nil {
+		return x.Flavors
+	}
+	return nil
+}
+
 // SubschemaField adds rules to one field of the entity.
 type SubschemaField struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2043,7 +2186,7 @@ type SubschemaField struct {
 
 func (x *SubschemaField) Reset() {
 	*x = SubschemaField{}
-	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[19]
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2055,7 +2198,7 @@ func (x *SubschemaField) String() string {
 func (*SubschemaField) ProtoMessage() {}
 
 func (x *SubschemaField) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[19]
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2068,7 +2211,7 @@ func (x *SubschemaField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubschemaField.ProtoReflect.Descriptor instead.
 func (*SubschemaField) Descriptor() ([]byte, []int) {
-	return file_gibbon_schema_v1_schema_proto_rawDescGZIP(), []int{19}
+	return file_gibbon_schema_v1_schema_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SubschemaField) GetName() string {
@@ -2106,7 +2249,7 @@ type Plugin struct {
 
 func (x *Plugin) Reset() {
 	*x = Plugin{}
-	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[20]
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2118,7 +2261,7 @@ func (x *Plugin) String() string {
 func (*Plugin) ProtoMessage() {}
 
 func (x *Plugin) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[20]
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2131,7 +2274,7 @@ func (x *Plugin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plugin.ProtoReflect.Descriptor instead.
 func (*Plugin) Descriptor() ([]byte, []int) {
-	return file_gibbon_schema_v1_schema_proto_rawDescGZIP(), []int{20}
+	return file_gibbon_schema_v1_schema_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Plugin) GetName() string {
@@ -2239,7 +2382,7 @@ var File_gibbon_schema_v1_schema_proto protoreflect.FileDescriptor
 
 const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\n" +
-	"\x1dgibbon/schema/v1/schema.proto\x12\x10gibbon.schema.v1\x1a google/protobuf/descriptor.proto\"\xc1\f\n" +
+	"\x1dgibbon/schema/v1/schema.proto\x12\x10gibbon.schema.v1\x1a google/protobuf/descriptor.proto\"\xfb\f\n" +
 	"\x05Field\x12*\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x16.gibbon.schema.v1.TypeR\x04type\x12\x1a\n" +
 	"\brequired\x18\x02 \x01(\bR\brequired\x12\x1d\n" +
@@ -2287,7 +2430,11 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\vauto_update\x18' \x01(\bR\n" +
 	"autoUpdate\x12\x16\n" +
 	"\x06hidden\x18( \x01(\bR\x06hidden\x12(\n" +
-	"\x10unique_across_ws\x18) \x01(\bR\x0euniqueAcrossWsB\n" +
+	"\x10unique_across_ws\x18) \x01(\bR\x0euniqueAcrossWs\x12\x1e\n" +
+	"\n" +
+	"searchable\x18* \x01(\bR\n" +
+	"searchable\x12\x18\n" +
+	"\aflavors\x18+ \x03(\tR\aflavorsB\n" +
 	"\n" +
 	"\b_defaultB\x05\n" +
 	"\x03_eqB\x05\n" +
@@ -2329,7 +2476,7 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\x06expand\x18\x03 \x01(\tR\x06expand\x12\x12\n" +
 	"\x04path\x18\x04 \x03(\tR\x04path\x12/\n" +
 	"\x13translate_backwards\x18\x05 \x01(\bR\x12translateBackwards\x12?\n" +
-	"\vdeprecation\x18\x06 \x01(\v2\x1d.gibbon.schema.v1.DeprecationR\vdeprecation\"\xaa\x06\n" +
+	"\vdeprecation\x18\x06 \x01(\v2\x1d.gibbon.schema.v1.DeprecationR\vdeprecation\"\xc4\x06\n" +
 	"\x05Check\x12B\n" +
 	"\x0fat_least_one_of\x18\x01 \x01(\v2\x19.gibbon.schema.v1.StringsH\x00R\fatLeastOneOf\x12;\n" +
 	"\vonly_one_of\x18\x02 \x01(\v2\x19.gibbon.schema.v1.StringsH\x00R\tonlyOneOf\x127\n" +
@@ -2344,7 +2491,8 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	" \x01(\v2\x1a.gibbon.schema.v1.DenyWhenH\x00R\bdenyWhen\x12\x18\n" +
 	"\x06custom\x18\v \x01(\tH\x00R\x06custom\x12\x10\n" +
 	"\x03err\x18\x14 \x01(\tR\x03err\x12\x14\n" +
-	"\x05whole\x18\x15 \x01(\bR\x05wholeB\a\n" +
+	"\x05whole\x18\x15 \x01(\bR\x05whole\x12\x18\n" +
+	"\aflavors\x18\x16 \x03(\tR\aflavorsB\a\n" +
 	"\x05check\"7\n" +
 	"\rExclusiveSets\x12\x12\n" +
 	"\x04set1\x18\x01 \x03(\tR\x04set1\x12\x12\n" +
@@ -2394,7 +2542,7 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\x04when\x18\x01 \x03(\v2\x1b.gibbon.schema.v1.ConditionR\x04when\x12\x16\n" +
 	"\x06fields\x18\x02 \x03(\tR\x06fields\";\n" +
 	"\bDenyWhen\x12/\n" +
-	"\x04when\x18\x01 \x03(\v2\x1b.gibbon.schema.v1.ConditionR\x04when\"\xc3\x03\n" +
+	"\x04when\x18\x01 \x03(\v2\x1b.gibbon.schema.v1.ConditionR\x04when\"\x85\x05\n" +
 	"\x06Entity\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1f\n" +
@@ -2411,16 +2559,27 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\x03ttl\x18\n" +
 	" \x01(\bR\x03ttl\x12!\n" +
 	"\flookup_field\x18\v \x01(\tR\vlookupField\x125\n" +
-	"\boverlaps\x18\f \x03(\v2\x19.gibbon.schema.v1.OverlapR\boverlaps\"k\n" +
+	"\boverlaps\x18\f \x03(\v2\x19.gibbon.schema.v1.OverlapR\boverlaps\x12\x1a\n" +
+	"\brewrites\x18\r \x03(\tR\brewrites\x12J\n" +
+	"\x0ftransformations\x18\x0e \x03(\v2 .gibbon.schema.v1.TransformationR\x0ftransformations\x12\x1d\n" +
+	"\n" +
+	"nested_key\x18\x0f \x01(\tR\tnestedKey\x12\x1a\n" +
+	"\binternal\x18\x10 \x01(\bR\binternal\x12\x1d\n" +
+	"\n" +
+	"name_parts\x18\x11 \x03(\tR\tnameParts\":\n" +
+	"\x0eTransformation\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05input\x18\x02 \x03(\tR\x05input\"k\n" +
 	"\aOverlap\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1a\n" +
 	"\bchildren\x18\x03 \x01(\tR\bchildren\x12\x10\n" +
-	"\x03err\x18\x04 \x01(\tR\x03err\"\x8a\x01\n" +
+	"\x03err\x18\x04 \x01(\tR\x03err\"\xa4\x01\n" +
 	"\tSubschema\x12\x12\n" +
 	"\x04when\x18\x01 \x03(\tR\x04when\x128\n" +
 	"\x06fields\x18\x02 \x03(\v2 .gibbon.schema.v1.SubschemaFieldR\x06fields\x12/\n" +
-	"\x06checks\x18\x03 \x03(\v2\x17.gibbon.schema.v1.CheckR\x06checks\"S\n" +
+	"\x06checks\x18\x03 \x03(\v2\x17.gibbon.schema.v1.CheckR\x06checks\x12\x18\n" +
+	"\aflavors\x18\x04 \x03(\tR\aflavors\"S\n" +
 	"\x0eSubschemaField\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12-\n" +
 	"\x05rules\x18\x02 \x01(\v2\x17.gibbon.schema.v1.FieldR\x05rules\"\xe5\x01\n" +
@@ -2464,7 +2623,7 @@ func file_gibbon_schema_v1_schema_proto_rawDescGZIP() []byte {
 }
 
 var file_gibbon_schema_v1_schema_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_gibbon_schema_v1_schema_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_gibbon_schema_v1_schema_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_gibbon_schema_v1_schema_proto_goTypes = []any{
 	(Type)(0),                           // 0: gibbon.schema.v1.Type
 	(OnDelete)(0),                       // 1: gibbon.schema.v1.OnDelete
@@ -2486,12 +2645,13 @@ var file_gibbon_schema_v1_schema_proto_goTypes = []any{
 	(*RequireWhen)(nil),                 // 17: gibbon.schema.v1.RequireWhen
 	(*DenyWhen)(nil),                    // 18: gibbon.schema.v1.DenyWhen
 	(*Entity)(nil),                      // 19: gibbon.schema.v1.Entity
-	(*Overlap)(nil),                     // 20: gibbon.schema.v1.Overlap
-	(*Subschema)(nil),                   // 21: gibbon.schema.v1.Subschema
-	(*SubschemaField)(nil),              // 22: gibbon.schema.v1.SubschemaField
-	(*Plugin)(nil),                      // 23: gibbon.schema.v1.Plugin
-	(*descriptorpb.FieldOptions)(nil),   // 24: google.protobuf.FieldOptions
-	(*descriptorpb.MessageOptions)(nil), // 25: google.protobuf.MessageOptions
+	(*Transformation)(nil),              // 20: gibbon.schema.v1.Transformation
+	(*Overlap)(nil),                     // 21: gibbon.schema.v1.Overlap
+	(*Subschema)(nil),                   // 22: gibbon.schema.v1.Subschema
+	(*SubschemaField)(nil),              // 23: gibbon.schema.v1.SubschemaField
+	(*Plugin)(nil),                      // 24: gibbon.schema.v1.Plugin
+	(*descriptorpb.FieldOptions)(nil),   // 25: google.protobuf.FieldOptions
+	(*descriptorpb.MessageOptions)(nil), // 26: google.protobuf.MessageOptions
 }
 var file_gibbon_schema_v1_schema_proto_depIdxs = []int32{
 	0,  // 0: gibbon.schema.v1.Field.type:type_name -> gibbon.schema.v1.Type
@@ -2527,26 +2687,27 @@ var file_gibbon_schema_v1_schema_proto_depIdxs = []int32{
 	14, // 30: gibbon.schema.v1.RequireWhen.when:type_name -> gibbon.schema.v1.Condition
 	14, // 31: gibbon.schema.v1.DenyWhen.when:type_name -> gibbon.schema.v1.Condition
 	5,  // 32: gibbon.schema.v1.Entity.unique_together:type_name -> gibbon.schema.v1.Strings
-	21, // 33: gibbon.schema.v1.Entity.subschemas:type_name -> gibbon.schema.v1.Subschema
-	20, // 34: gibbon.schema.v1.Entity.overlaps:type_name -> gibbon.schema.v1.Overlap
-	22, // 35: gibbon.schema.v1.Subschema.fields:type_name -> gibbon.schema.v1.SubschemaField
-	11, // 36: gibbon.schema.v1.Subschema.checks:type_name -> gibbon.schema.v1.Check
-	3,  // 37: gibbon.schema.v1.SubschemaField.rules:type_name -> gibbon.schema.v1.Field
-	2,  // 38: gibbon.schema.v1.Plugin.forbidden_scopes:type_name -> gibbon.schema.v1.Scope
-	11, // 39: gibbon.schema.v1.Plugin.checks:type_name -> gibbon.schema.v1.Check
-	24, // 40: gibbon.schema.v1.field:extendee -> google.protobuf.FieldOptions
-	25, // 41: gibbon.schema.v1.record:extendee -> google.protobuf.MessageOptions
-	25, // 42: gibbon.schema.v1.entity:extendee -> google.protobuf.MessageOptions
-	25, // 43: gibbon.schema.v1.plugin:extendee -> google.protobuf.MessageOptions
-	3,  // 44: gibbon.schema.v1.field:type_name -> gibbon.schema.v1.Field
-	9,  // 45: gibbon.schema.v1.record:type_name -> gibbon.schema.v1.Record
-	19, // 46: gibbon.schema.v1.entity:type_name -> gibbon.schema.v1.Entity
-	23, // 47: gibbon.schema.v1.plugin:type_name -> gibbon.schema.v1.Plugin
-	48, // [48:48] is the sub-list for method output_type
-	48, // [48:48] is the sub-list for method input_type
-	44, // [44:48] is the sub-list for extension type_name
-	40, // [40:44] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	22, // 33: gibbon.schema.v1.Entity.subschemas:type_name -> gibbon.schema.v1.Subschema
+	21, // 34: gibbon.schema.v1.Entity.overlaps:type_name -> gibbon.schema.v1.Overlap
+	20, // 35: gibbon.schema.v1.Entity.transformations:type_name -> gibbon.schema.v1.Transformation
+	23, // 36: gibbon.schema.v1.Subschema.fields:type_name -> gibbon.schema.v1.SubschemaField
+	11, // 37: gibbon.schema.v1.Subschema.checks:type_name -> gibbon.schema.v1.Check
+	3,  // 38: gibbon.schema.v1.SubschemaField.rules:type_name -> gibbon.schema.v1.Field
+	2,  // 39: gibbon.schema.v1.Plugin.forbidden_scopes:type_name -> gibbon.schema.v1.Scope
+	11, // 40: gibbon.schema.v1.Plugin.checks:type_name -> gibbon.schema.v1.Check
+	25, // 41: gibbon.schema.v1.field:extendee -> google.protobuf.FieldOptions
+	26, // 42: gibbon.schema.v1.record:extendee -> google.protobuf.MessageOptions
+	26, // 43: gibbon.schema.v1.entity:extendee -> google.protobuf.MessageOptions
+	26, // 44: gibbon.schema.v1.plugin:extendee -> google.protobuf.MessageOptions
+	3,  // 45: gibbon.schema.v1.field:type_name -> gibbon.schema.v1.Field
+	9,  // 46: gibbon.schema.v1.record:type_name -> gibbon.schema.v1.Record
+	19, // 47: gibbon.schema.v1.entity:type_name -> gibbon.schema.v1.Entity
+	24, // 48: gibbon.schema.v1.plugin:type_name -> gibbon.schema.v1.Plugin
+	49, // [49:49] is the sub-list for method output_type
+	49, // [49:49] is the sub-list for method input_type
+	45, // [45:49] is the sub-list for extension type_name
+	41, // [41:45] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_gibbon_schema_v1_schema_proto_init() }
@@ -2575,7 +2736,7 @@ func file_gibbon_schema_v1_schema_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gibbon_schema_v1_schema_proto_rawDesc), len(file_gibbon_schema_v1_schema_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 4,
 			NumServices:   0,
 		},
