@@ -99,6 +99,9 @@ func (c *Catalogue) add(comp *compiler, m protoreflect.MessageDescriptor) error 
 	if s.checks, err = compileChecks(s.plugin.GetChecks()); err != nil {
 		return err
 	}
+	if err := s.compileTransformations(); err != nil {
+		return err
+	}
 	if s.Kind() == "" {
 		return fmt.Errorf("no name")
 	}

@@ -22,6 +22,8 @@ type Schema struct {
 	checks    []*check            // of a plugin, on the entity that holds its configuration
 	config    *field              // the field that a plugin's schema describes, or nil
 	variants  map[string]*variant // by the value of the subschema key
+
+	transformations []transformation
 }
 
 // variant is a record's fields and checks under one value of the subschema

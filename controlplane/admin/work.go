@@ -86,6 +86,9 @@ func (w *work) complete(s *schema.Schema, body schema.Document, op schema.Op) (s
 	if err := s.Validate(doc, op); err != nil {
 		return doc, err
 	}
+	if doc, err = s.Transform(doc, body); err != nil {
+		return doc, err
+	}
 	return s.Stored(doc), nil
 }
 
@@ -211,6 +214,9 @@ func (w *work) change(old stored, body schema.Document) (stored, error) {
 		return stored{}, err
 	}
 	if err := s.ValidateUpdate(old.doc, doc); err != nil {
+		return stored{}, err
+	}
+	if doc, err = s.Transform(doc, body); err != nil {
 		return stored{}, err
 	}
 	doc = s.Stored(doc)

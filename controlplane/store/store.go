@@ -54,9 +54,14 @@ type Unique struct {
 	// fields, joined by commas: "name,route,service,consumer".
 	Field string
 	Value string
+
+	// Everywhere makes the value unique over all workspaces. Reader.Find finds
+	// its holder under the workspace "".
+	Everywhere bool
 }
 
-// Reference is an entity's pointer to another one, its parent.
+// Reference is an entity's pointer to another one, its parent, which lies in
+// the same workspace or in none. One of another workspace is as good as missing.
 type Reference struct {
 	// Field is the name of the referring member at the top of the document.
 	Field string
