@@ -131,6 +131,8 @@ type Unique struct {
 	Key Document
 	// Text is the value in one text, the same for equal values.
 	Text string
+	// Everywhere says that no entity of another workspace may have it either.
+	Everywhere bool
 }
 
 // Reference is one entity that an entity refers to.
@@ -144,7 +146,7 @@ func (s *Schema) Index(doc Document) Index {
 	var x Index
 	for _, name := range s.Unique() {
 		if v := doc.Get(name); !v.unset() {
-			x.Uniques = append(x.Uniques, Unique{name, Object(Member{name, v}), UniqueText(v)})
+			x.Uniques = append(x.Uniques, Unique{name, Object(Member{name, v}), UniqueText(v), s.Everywhere(name)})
 		}
 	}
 	for _, names := range s.entity.GetUniqueTogether() {

@@ -139,6 +139,12 @@ func (s *Schema) Unique() []string {
 	return names
 }
 
+// Everywhere reports that the values of a field are unique over all workspaces.
+func (s *Schema) Everywhere(field string) bool {
+	f := s.record.byName[field]
+	return f != nil && f.rules.GetUniqueAcrossWs()
+}
+
 // variantKey is the value of the subschema key that decides: a plugin's name,
 // or the first protocol of a route that names a subschema.
 func (s *Schema) variantKey(doc Document) (key string, v *variant) {

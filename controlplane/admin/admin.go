@@ -25,10 +25,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/reflection"
 
-	// The messages of the entities and plugins are for those who look at the
-	// API by reflection; the schemas link them in any case.
-	adminpb "github.com/gibbon-gateway/gibbon/gen/gibbon/admin/v1"
-
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
 	"github.com/gibbon-gateway/gibbon/schema"
 )
@@ -150,19 +146,17 @@ func New(cfg Config) (*Server, error) {
 		grpc.MaxRecvMsgSize(int(min(cfg.MaxBody, math.MaxInt32))),
 	)
 	conn := newLocal(s.interceptors())
-	for _, registrar := range []grpc.ServiceRegistrar{s.grpc, conn} {
-		adminpb.RegisterEntitiesServer(registrar, &entities{server: s})
-		adminpb.RegisterNodeServer(registrar, &node{server: s})
+	for _, service := range s.services() {
+		service.register(s.grpc)
+		service.register(conn)
 	}
 	reflection.Register(s.grpc)
 	s.mux = s.newMux()
 	// The newest registration is asked first: fixed paths win over generic ones.
-	ctx := context.Background()
-	if err := adminpb.RegisterEntitiesHandlerClient(ctx, s.mux, adminpb.NewEntitiesClient(conn)); err != nil {
-		return nil, fmt.Errorf("register the entities: %w", err)
-	}
-	if err := adminpb.RegisterNodeHandlerClient(ctx, s.mux, adminpb.NewNodeClient(conn)); err != nil {
-		return nil, fmt.Errorf("register the node: %w", err)
+	for _, service := range s.services() {
+		if err := service.bind(context.Background(), s.mux, conn); err != nil {
+			return nil, fmt.Errorf("register %s: %w", service.name, err)
+		}
 	}
 	return s, nil
 }

@@ -25,6 +25,9 @@ type carrier struct {
 	// query is what stood behind the question mark.
 	query url.Values
 
+	// workspace is the one that the path names; "" is the default one.
+	workspace string
+
 	// path is the path as the client wrote it, without a slash at its end. It
 	// is where the link to the next page leads.
 	path string

@@ -173,8 +173,18 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request, out *reply, at *
 		return err
 	}
 	found, ok := s.paths.find(segments)
+	workspace := ""
+	if !ok && len(segments) > 1 && !s.paths.reserved(segments[0]) {
+		if found, ok = s.paths.find(segments[1:]); ok {
+			workspace, segments = segments[0], segments[1:]
+			found.template = "/{workspace}" + found.template
+		}
+	}
 	if !ok {
 		return errNotFound()
+	}
+	if err := s.known(r.Context(), workspace); err != nil {
+		return err
 	}
 	*at = found
 	if r.Method == http.MethodOptions {
@@ -188,7 +198,8 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request, out *reply, at *
 	if !slices.Contains(found.methods, r.Method) {
 		return errMethod()
 	}
-	c := &carrier{path: "/" + joinEscaped(segments)}
+	// The link to the next page does without the workspace, as Kong's.
+	c := &carrier{path: "/" + joinEscaped(segments), workspace: workspace}
 	if c.query, err = parseQuery(r.URL.RawQuery); err != nil {
 		return err
 	}

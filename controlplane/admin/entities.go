@@ -80,7 +80,7 @@ func (e *entities) target(in request, ref string) (target, error) {
 }
 
 // owner finds the parent; a missing one is Kong's plain 404.
-func (t target) owner(r store.Reader) (stored, error) {
+func (t target) owner(r view) (stored, error) {
 	owner, err := find(r, t.parent, t.parentRef)
 	if errors.Is(err, store.ErrNotFound) {
 		return stored{}, errNotFound()
@@ -89,7 +89,7 @@ func (t target) owner(r store.Reader) (stored, error) {
 }
 
 // relation is nil for a call without a parent.
-func (t target) relation(r store.Reader) (*relation, error) {
+func (t target) relation(r view) (*relation, error) {
 	if t.parent == nil {
 		return nil, nil
 	}
@@ -110,7 +110,7 @@ func (e *entities) List(ctx context.Context, in *adminpb.ListRequest) (*adminpb.
 	now := time.Now()
 	var data []schema.Document
 	next := ""
-	err = e.server.cfg.Store.View(ctx, func(r store.Reader) error {
+	err = e.server.view(ctx, func(r view) error {
 		if id, asked := customID(c, in, t); asked {
 			var err error
 			data, err = byUnique(r, t.schema, "custom_id", id, now)
@@ -152,12 +152,12 @@ func (e *entities) List(ctx context.Context, in *adminpb.ListRequest) (*adminpb.
 
 // query is what the store is asked for. The parent is looked up before the
 // options are judged, as Kong does.
-func (e *entities) query(r store.Reader, t target, c *carrier, in *adminpb.ListRequest) (store.Query, error) {
+func (e *entities) query(r view, t target, c *carrier, in *adminpb.ListRequest) (store.Query, error) {
 	parent, err := t.relation(r)
 	if err != nil {
 		return store.Query{}, err
 	}
-	query := store.Query{Workspace: workspaceOf(t.schema), Kind: t.schema.Kind(), Parent: parent.reference()}
+	query := store.Query{Workspace: r.of(t.schema), Kind: t.schema.Kind(), Parent: parent.reference()}
 	if query.Limit, err = pageSize(c, in.GetSize()); err != nil {
 		return query, err
 	}
@@ -197,7 +197,7 @@ func customID(c *carrier, in *adminpb.ListRequest, t target) (id string, asked b
 }
 
 // byUnique is the page of the one entity with a unique value, or of none.
-func byUnique(r store.Reader, s *schema.Schema, field, value string, now time.Time) ([]schema.Document, error) {
+func byUnique(r view, s *schema.Schema, field, value string, now time.Time) ([]schema.Document, error) {
 	if value == "" {
 		return nil, badRequest(field + " must be an unempty string")
 	}
@@ -233,7 +233,7 @@ func (e *entities) Get(ctx context.Context, in *adminpb.GetRequest) (*adminpb.En
 		return nil, err
 	}
 	var found stored
-	err = e.server.cfg.Store.View(ctx, func(r store.Reader) error {
+	err = e.server.view(ctx, func(r view) error {
 		if t.singular {
 			found, err = t.referred(r)
 			return err
@@ -252,7 +252,7 @@ func (e *entities) Get(ctx context.Context, in *adminpb.GetRequest) (*adminpb.En
 }
 
 // referred is the entity that the parent's field names; errNotFound for none.
-func (t target) referred(r store.Reader) (stored, error) {
+func (t target) referred(r view) (stored, error) {
 	owner, err := t.owner(r)
 	if err != nil {
 		return stored{}, err
@@ -277,7 +277,7 @@ func (e *entities) Create(ctx context.Context, in *adminpb.CreateRequest) (*admi
 		return nil, err
 	}
 	return e.write(ctx, http.StatusCreated, func(w *work) (stored, error) {
-		parent, err := t.relation(w.tx)
+		parent, err := t.relation(w.view)
 		if err != nil {
 			return stored{}, err
 		}
@@ -306,13 +306,13 @@ func (e *entities) Update(ctx context.Context, in *adminpb.UpdateRequest) (*admi
 	body := bodyOf(ctx, in.GetBody())
 	return e.write(ctx, http.StatusOK, func(w *work) (stored, error) {
 		if t.singular {
-			found, err := t.referred(w.tx)
+			found, err := t.referred(w.view)
 			if err != nil {
 				return stored{}, err
 			}
 			return w.patch(found.schema, nil, found.id, body)
 		}
-		parent, err := t.relation(w.tx)
+		parent, err := t.relation(w.view)
 		if err != nil {
 			return stored{}, err
 		}
@@ -331,7 +331,7 @@ func (e *entities) Upsert(ctx context.Context, in *adminpb.UpsertRequest) (*admi
 		if t.singular {
 			return w.putField(t, read)
 		}
-		parent, err := t.relation(w.tx)
+		parent, err := t.relation(w.view)
 		if err != nil {
 			return stored{}, err
 		}
@@ -352,16 +352,16 @@ func (e *entities) Delete(ctx context.Context, in *adminpb.DeleteRequest) (*admi
 	err = e.server.update(ctx, func(w *work) error {
 		if t.singular {
 			// Kong has the path, but not the method on what is referred to.
-			if _, err := t.referred(w.tx); err != nil {
+			if _, err := t.referred(w.view); err != nil {
 				return err
 			}
 			return errMethod()
 		}
-		parent, err := t.relation(w.tx)
+		parent, err := t.relation(w.view)
 		if err != nil {
 			return err
 		}
-		found, err := findIn(w.tx, t.schema, parent, t.ref)
+		found, err := findIn(w.view, t.schema, parent, t.ref)
 		if err == nil {
 			err = w.tx.Delete(found.schema.Kind(), found.id)
 		}

@@ -13,16 +13,6 @@ import (
 	"github.com/gibbon-gateway/gibbon/schema"
 )
 
-// defaultWorkspace holds every entity that is not global.
-const defaultWorkspace = "default"
-
-func workspaceOf(s *schema.Schema) string {
-	if s.Global() {
-		return ""
-	}
-	return defaultWorkspace
-}
-
 // stored is an entity as the store has it, with its document read.
 type stored struct {
 	schema *schema.Schema
@@ -76,7 +66,7 @@ func keyOf(s *schema.Schema, ref string) (field string, by schema.Document, err 
 
 // find finds an entity by a ref. The error is a *missingError when there is
 // none.
-func find(r store.Reader, s *schema.Schema, ref string) (stored, error) {
+func find(r view, s *schema.Schema, ref string) (stored, error) {
 	field, by, err := keyOf(s, ref)
 	if err != nil {
 		return stored{}, err
@@ -84,7 +74,7 @@ func find(r store.Reader, s *schema.Schema, ref string) (stored, error) {
 	var e store.Entity
 	if field == "id" {
 		e, err = r.Get(s.Kind(), by.Get("id").Text())
-		if err == nil && e.Workspace != workspaceOf(s) {
+		if err == nil && e.Workspace != r.of(s) {
 			err = store.ErrNotFound
 		}
 	} else {
@@ -101,11 +91,18 @@ func find(r store.Reader, s *schema.Schema, ref string) (stored, error) {
 
 // findUnique finds an entity by the text of a unique value. No value of the
 // store holds a NUL, and not every database can be asked for one.
-func findUnique(r store.Reader, s *schema.Schema, field, text string) (store.Entity, error) {
+func findUnique(r view, s *schema.Schema, field, text string) (store.Entity, error) {
 	if strings.IndexByte(text, 0) >= 0 {
 		return store.Entity{}, store.ErrNotFound
 	}
-	return r.Find(workspaceOf(s), s.Kind(), field, text)
+	if !s.Everywhere(field) {
+		return r.Find(r.of(s), s.Kind(), field, text)
+	}
+	e, err := r.Find("", s.Kind(), field, text)
+	if err == nil && e.Workspace != r.of(s) {
+		return e, store.ErrNotFound // it is there, but not for this workspace
+	}
+	return e, err
 }
 
 // relation is the entity that others must belong to.
@@ -120,7 +117,7 @@ func (r *relation) holds(child stored) bool {
 
 // findIn finds an entity by a ref, among those of a parent if there is one, and
 // as the last resort by the lookup field, if exactly one entity has that value.
-func findIn(r store.Reader, s *schema.Schema, parent *relation, ref string) (stored, error) {
+func findIn(r view, s *schema.Schema, parent *relation, ref string) (stored, error) {
 	found, err := find(r, s, ref)
 	switch {
 	case err == nil && (parent == nil || parent.holds(found)):
@@ -155,7 +152,7 @@ const maxNamed = 20
 // withLookup lists entities whose lookup field has that text. The store keeps
 // no index on it, so all are read; the text is looked for in the bytes first,
 // since parsing each would cost much more.
-func withLookup(r store.Reader, s *schema.Schema, parent *relation, text string) ([]stored, error) {
+func withLookup(r view, s *schema.Schema, parent *relation, text string) ([]stored, error) {
 	needle := schema.String(text).AppendJSON(nil)
 	var found []stored
 	err := walk(r, s, parent, func(e store.Entity) (bool, error) {
@@ -176,8 +173,8 @@ func withLookup(r store.Reader, s *schema.Schema, parent *relation, text string)
 
 // walk calls f with all entities of a kind, or of a parent, until it returns
 // false.
-func walk(r store.Reader, s *schema.Schema, parent *relation, f func(store.Entity) (bool, error)) error {
-	query := store.Query{Workspace: workspaceOf(s), Kind: s.Kind(), Limit: maxSize, Parent: parent.reference()}
+func walk(r view, s *schema.Schema, parent *relation, f func(store.Entity) (bool, error)) error {
+	query := store.Query{Workspace: r.of(s), Kind: s.Kind(), Limit: maxSize, Parent: parent.reference()}
 	for {
 		page, more, err := r.List(query)
 		if err != nil {
@@ -205,7 +202,7 @@ func (r *relation) reference() *store.Reference {
 
 // resolve puts ids in the place of references that name their entity by
 // another unique field.
-func resolve(r store.Reader, p *paths, s *schema.Schema, doc schema.Document) (schema.Document, error) {
+func resolve(r view, p *paths, s *schema.Schema, doc schema.Document) (schema.Document, error) {
 	var unsolved []schema.Lookup
 	for _, l := range s.Lookups(doc) {
 		target, ok := p.catalogue.Entity(l.Kind)

@@ -131,16 +131,22 @@ func (p *pluginsInUse) list(ctx context.Context, s *Server) ([]string, error) {
 			return nil
 		}
 		seen := map[string]bool{}
-		err = walk(r, plugins, nil, func(e store.Entity) (bool, error) {
-			one, err := open(plugins, e)
-			if err != nil {
-				return false, err
-			}
-			seen[one.doc.Get("name").Text()] = true
-			return true, nil
-		})
+		workspaces, err := workspaceNames(r, s.cfg.Catalogue)
 		if err != nil {
 			return err
+		}
+		for _, name := range workspaces {
+			err := walk(view{r, name}, plugins, nil, func(e store.Entity) (bool, error) {
+				one, err := open(plugins, e)
+				if err != nil {
+					return false, err
+				}
+				seen[one.doc.Get("name").Text()] = true
+				return true, nil
+			})
+			if err != nil {
+				return err
+			}
 		}
 		names = append([]string{}, slices.Sorted(maps.Keys(seen))...)
 		p.mu.Lock()
@@ -272,9 +278,9 @@ func (n *node) Tags(ctx context.Context, in *adminpb.TagsRequest) (*adminpb.List
 	}
 	var uses []store.TagUse
 	more := false
-	err = n.server.cfg.Store.View(ctx, func(r store.Reader) error {
+	err = n.server.view(ctx, func(r view) error {
 		uses, more, err = r.Tags(store.TagQuery{
-			Workspace: defaultWorkspace, Tag: in.GetTag(), Limit: size,
+			Workspace: r.workspace, Tag: in.GetTag(), Limit: size,
 			After: store.TagUse{Tag: after[0], Kind: after[1], ID: after[2]},
 		})
 		return err

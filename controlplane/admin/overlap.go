@@ -31,7 +31,7 @@ func (w *work) checkOverlaps(s *schema.Schema, doc schema.Document) error {
 // is wrong: of a reference that leads nowhere the store will speak.
 func (w *work) overlaps(o schema.Overlap, own []schema.Document, id string) (bool, error) {
 	if o.Children == nil {
-		other, err := find(w.tx, o.Target, id)
+		other, err := find(w.view, o.Target, id)
 		if errors.Is(err, store.ErrNotFound) {
 			return true, nil
 		}
@@ -39,7 +39,7 @@ func (w *work) overlaps(o schema.Overlap, own []schema.Document, id string) (boo
 	}
 	alone, shared := true, false
 	parent := &relation{stored{schema: o.Target, id: id}, o.Through}
-	err := walk(w.tx, o.Children, parent, func(e store.Entity) (bool, error) {
+	err := walk(w.view, o.Children, parent, func(e store.Entity) (bool, error) {
 		child, err := open(o.Children, e)
 		if err != nil {
 			return false, err

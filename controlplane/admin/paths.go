@@ -9,6 +9,7 @@ import (
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	adminpb "github.com/gibbon-gateway/gibbon/gen/gibbon/admin/v1"
 
@@ -70,7 +71,7 @@ func withImplied(methods []string) []string {
 func newPaths(catalogue *schema.Catalogue) *paths {
 	p := &paths{
 		catalogue: catalogue,
-		fixed:     fixedPaths(adminpb.File_gibbon_admin_v1_node_proto.Services().ByName("Node")),
+		fixed:     fixedPaths(),
 		nested:    map[string]map[string]nested{},
 		singular:  map[string]map[string]nested{},
 	}
@@ -97,8 +98,11 @@ func put(table map[string]map[string]nested, outer, inner string, n nested) {
 	}
 }
 
-// fixedPaths reads the annotations of a service.
-func fixedPaths(service protoreflect.ServiceDescriptor) []fixedPath {
+// generic is the service whose paths follow from the catalogue.
+const generic = "Entities"
+
+// fixedPaths reads the annotations of all services but the generic one.
+func fixedPaths() []fixedPath {
 	byTemplate := map[string][]string{}
 	add := func(rule *annotations.HttpRule) {
 		switch pattern := rule.GetPattern().(type) {
@@ -114,9 +118,9 @@ func fixedPaths(service protoreflect.ServiceDescriptor) []fixedPath {
 			byTemplate[pattern.Delete] = append(byTemplate[pattern.Delete], http.MethodDelete)
 		}
 	}
-	for i := range service.Methods().Len() {
-		rule, ok := proto.GetExtension(service.Methods().Get(i).Options(), annotations.E_Http).(*annotations.HttpRule)
-		if !ok {
+	for _, method := range methods() {
+		rule, ok := proto.GetExtension(method.Options(), annotations.E_Http).(*annotations.HttpRule)
+		if !ok || method.Parent().Name() == generic {
 			continue
 		}
 		add(rule)
@@ -145,6 +149,31 @@ func fixedPaths(service protoreflect.ServiceDescriptor) []fixedPath {
 		return cmp.Compare(len(a.segments), len(b.segments))
 	})
 	return list
+}
+
+// methods are those of all services of the Admin API.
+func methods() []protoreflect.MethodDescriptor {
+	var all []protoreflect.MethodDescriptor
+	name := adminpb.File_gibbon_admin_v1_entities_proto.Package()
+	protoregistry.GlobalFiles.RangeFilesByPackage(name, func(file protoreflect.FileDescriptor) bool {
+		for i := range file.Services().Len() {
+			service := file.Services().Get(i)
+			for j := range service.Methods().Len() {
+				all = append(all, service.Methods().Get(j))
+			}
+		}
+		return true
+	})
+	return all
+}
+
+// reserved tells whether a workspace of that name could not be reached, since a
+// path begins like that.
+func (p *paths) reserved(name string) bool {
+	if _, ok := p.catalogue.Path(name); ok {
+		return true
+	}
+	return slices.ContainsFunc(p.fixed, func(f fixedPath) bool { return len(f.segments) > 0 && f.segments[0] == name })
 }
 
 // split takes a path apart; "/" has no segments.

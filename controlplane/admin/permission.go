@@ -37,6 +37,8 @@ var permissions = map[string]access{
 	adminpb.Entities_Upsert_FullMethodName: write,
 	adminpb.Entities_Delete_FullMethodName: write,
 
+	adminpb.Workspaces_Meta_FullMethodName: read,
+
 	adminpb.Node_Info_FullMethodName:               read,
 	adminpb.Node_Status_FullMethodName:             read,
 	adminpb.Node_Endpoints_FullMethodName:          read,
@@ -73,7 +75,7 @@ func (s *Server) admit(method string) error {
 // interceptors are those of every unary call, the outermost first. REST calls
 // pass through the same ones.
 func (s *Server) interceptors() []grpc.UnaryServerInterceptor {
-	return []grpc.UnaryServerInterceptor{s.observe, s.guard}
+	return []grpc.UnaryServerInterceptor{s.observe, s.guard, s.enter}
 }
 
 // guard refuses what has no permission.

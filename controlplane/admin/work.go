@@ -21,6 +21,7 @@ const liveTime = 500 * time.Millisecond
 // work is one transaction that writes, from reading what there was to handing
 // the new state to the store.
 type work struct {
+	view   // what the transaction has come to, as its workspace sees it
 	server *Server
 	tx     store.Tx
 	now    time.Time
@@ -36,7 +37,11 @@ type takenKey struct{ kind, field, value string }
 func (s *Server) update(ctx context.Context, f func(*work) error) error {
 	uniques := map[takenKey]schema.Document{}
 	version, err := s.cfg.Store.Update(ctx, actor, func(tx store.Tx) error {
-		return f(&work{server: s, tx: tx, now: time.Now(), uniques: uniques})
+		w := &work{view: view{tx, workspaceIn(ctx)}, server: s, tx: tx, now: time.Now(), uniques: uniques}
+		if err := w.hold(); err != nil {
+			return err
+		}
+		return f(w)
 	})
 	var taken *store.UniqueError
 	if errors.As(err, &taken) {
@@ -76,7 +81,7 @@ func (w *work) complete(s *schema.Schema, body schema.Document, op schema.Op) (s
 	if err != nil {
 		return body, err
 	}
-	doc, err := resolve(w.tx, w.server.paths, s, s.Complete(body, w.now))
+	doc, err := resolve(w.view, w.server.paths, s, s.Complete(body, w.now))
 	if err != nil {
 		return doc, err
 	}
@@ -105,7 +110,7 @@ func (w *work) put(s *schema.Schema, ref string, body schema.Document) (stored, 
 	if err != nil {
 		return stored{}, err
 	}
-	old, err := find(w.tx, s, ref)
+	old, err := find(w.view, s, ref)
 	exists := err == nil
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return stored{}, err
@@ -147,7 +152,7 @@ func withID(body schema.Document, field string, by schema.Document, old stored) 
 
 // patch changes the members of an entity that the body has.
 func (w *work) patch(s *schema.Schema, parent *relation, ref string, read input) (stored, error) {
-	found, err := findIn(w.tx, s, parent, ref)
+	found, err := findIn(w.view, s, parent, ref)
 	if err == nil {
 		found, err = w.lock(found)
 	}
@@ -206,7 +211,7 @@ func (w *work) change(old stored, body schema.Document) (stored, error) {
 	if err != nil {
 		return stored{}, err
 	}
-	doc, err := resolve(w.tx, w.server.paths, s, s.Merge(old.doc, body, w.now))
+	doc, err := resolve(w.view, w.server.paths, s, s.Merge(old.doc, body, w.now))
 	if err != nil {
 		return stored{}, err
 	}
@@ -230,7 +235,7 @@ func (w *work) change(old stored, body schema.Document) (stored, error) {
 // putField replaces the entity that a field of the parent names. When the field
 // is null it adds one, and makes the parent refer to it.
 func (w *work) putField(t target, read input) (stored, error) {
-	owner, err := t.owner(w.tx)
+	owner, err := t.owner(w.view)
 	if err != nil {
 		return stored{}, err
 	}
@@ -264,7 +269,7 @@ var rules = map[schemapb.OnDelete]store.OnDelete{
 func (w *work) entity(s *schema.Schema, doc schema.Document) (store.Entity, error) {
 	x := s.Index(doc)
 	e := store.Entity{
-		Workspace: workspaceOf(s), Kind: s.Kind(), ID: doc.Get("id").Text(),
+		Workspace: w.of(s), Kind: s.Kind(), ID: doc.Get("id").Text(),
 		Document: doc.AppendJSON(nil), Tags: x.Tags, ExpiresAt: x.ExpiresAt,
 	}
 	for _, u := range x.Uniques {
@@ -272,7 +277,7 @@ func (w *work) entity(s *schema.Schema, doc schema.Document) (store.Entity, erro
 			return e, violation("must not contain a NUL byte", u.Field)
 		}
 		w.uniques[takenKey{e.Kind, u.Field, u.Text}] = u.Key
-		e.Uniques = append(e.Uniques, store.Unique{Field: u.Field, Value: u.Text})
+		e.Uniques = append(e.Uniques, store.Unique{Field: u.Field, Value: u.Text, Everywhere: u.Everywhere})
 	}
 	for _, r := range x.References {
 		e.References = append(e.References, store.Reference{

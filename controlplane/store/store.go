@@ -193,6 +193,10 @@ type Reader interface {
 	// Tags returns a page of tags in use and whether another one follows it.
 	Tags(TagQuery) (page []TagUse, more bool, err error)
 
+	// Count returns how many entities a workspace has, by kind; kinds without any
+	// are left out.
+	Count(workspace string) (map[string]int, error)
+
 	// All returns every entity of every workspace, ordered by kind and id. It
 	// reads page by page, so other methods may be called meanwhile. After an
 	// error it ends.

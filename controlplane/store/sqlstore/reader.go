@@ -84,6 +84,21 @@ func (r *reader) Find(workspace, kind, field, value string) (store.Entity, error
 		workspace, kind, field, value, now())
 }
 
+// Count implements store.Reader.
+func (r *reader) Count(workspace string) (map[string]int, error) {
+	counts := map[string]int{}
+	err := r.ses.query(`select e.kind, count(*) from entity e where e.workspace = $1 and `+visible+`$2) group by e.kind`,
+		[]any{workspace, now()}, func(rows *sql.Rows) error {
+			kind, n := "", 0
+			if err := rows.Scan(&kind, &n); err != nil {
+				return err
+			}
+			counts[kind] = n
+			return nil
+		})
+	return counts, err
+}
+
 // statementText builds a statement and its numbered parameters side by side.
 type statementText struct {
 	strings.Builder

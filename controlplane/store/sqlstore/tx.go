@@ -233,6 +233,14 @@ func (t *tx) List(query store.Query) ([]store.Entity, bool, error) {
 	return locked, more, nil
 }
 
+// Count implements store.Reader.
+func (t *tx) Count(workspace string) (map[string]int, error) {
+	if err := t.flush(); err != nil {
+		return nil, err
+	}
+	return t.reader.Count(workspace)
+}
+
 // Tags implements store.Reader.
 func (t *tx) Tags(query store.TagQuery) ([]store.TagUse, bool, error) {
 	if err := t.flush(); err != nil {

@@ -42,7 +42,9 @@ type ListRequest struct {
 	Tags string `protobuf:"bytes,6,opt,name=tags,proto3" json:"tags,omitempty"`
 	// custom_id asks for the entity with this custom_id, as a page of one or
 	// none, where the kind has such a field.
-	CustomId      string `protobuf:"bytes,7,opt,name=custom_id,json=customId,proto3" json:"custom_id,omitempty"`
+	CustomId string `protobuf:"bytes,7,opt,name=custom_id,json=customId,proto3" json:"custom_id,omitempty"`
+	// workspace is where the entity lies; empty: default.
+	Workspace     string `protobuf:"bytes,8,opt,name=workspace,proto3" json:"workspace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -126,6 +128,13 @@ func (x *ListRequest) GetCustomId() string {
 	return ""
 }
 
+func (x *ListRequest) GetWorkspace() string {
+	if x != nil {
+		return x.Workspace
+	}
+	return ""
+}
+
 type ListResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// data is the page.
@@ -189,7 +198,9 @@ type CreateRequest struct {
 	ParentKind string `protobuf:"bytes,2,opt,name=parent_kind,json=parentKind,proto3" json:"parent_kind,omitempty"`
 	Parent     string `protobuf:"bytes,3,opt,name=parent,proto3" json:"parent,omitempty"`
 	// body is the entity. Missing members get their defaults.
-	Body          *structpb.Struct `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	Body *structpb.Struct `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	// workspace is where the entity lies; empty: default.
+	Workspace     string `protobuf:"bytes,5,opt,name=workspace,proto3" json:"workspace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -252,6 +263,13 @@ func (x *CreateRequest) GetBody() *structpb.Struct {
 	return nil
 }
 
+func (x *CreateRequest) GetWorkspace() string {
+	if x != nil {
+		return x.Workspace
+	}
+	return ""
+}
+
 type GetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// kind is the collection.
@@ -260,7 +278,9 @@ type GetRequest struct {
 	ParentKind string `protobuf:"bytes,2,opt,name=parent_kind,json=parentKind,proto3" json:"parent_kind,omitempty"`
 	Parent     string `protobuf:"bytes,3,opt,name=parent,proto3" json:"parent,omitempty"`
 	// ref is the id or the endpoint key.
-	Ref           string `protobuf:"bytes,4,opt,name=ref,proto3" json:"ref,omitempty"`
+	Ref string `protobuf:"bytes,4,opt,name=ref,proto3" json:"ref,omitempty"`
+	// workspace is where the entity lies; empty: default.
+	Workspace     string `protobuf:"bytes,5,opt,name=workspace,proto3" json:"workspace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -323,6 +343,13 @@ func (x *GetRequest) GetRef() string {
 	return ""
 }
 
+func (x *GetRequest) GetWorkspace() string {
+	if x != nil {
+		return x.Workspace
+	}
+	return ""
+}
+
 type UpdateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// kind is the collection.
@@ -333,7 +360,9 @@ type UpdateRequest struct {
 	// ref is the id or the endpoint key.
 	Ref string `protobuf:"bytes,4,opt,name=ref,proto3" json:"ref,omitempty"`
 	// body holds the members to change.
-	Body          *structpb.Struct `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
+	Body *structpb.Struct `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
+	// workspace is where the entity lies; empty: default.
+	Workspace     string `protobuf:"bytes,6,opt,name=workspace,proto3" json:"workspace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -403,6 +432,13 @@ func (x *UpdateRequest) GetBody() *structpb.Struct {
 	return nil
 }
 
+func (x *UpdateRequest) GetWorkspace() string {
+	if x != nil {
+		return x.Workspace
+	}
+	return ""
+}
+
 type UpsertRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// kind is the collection.
@@ -413,7 +449,9 @@ type UpsertRequest struct {
 	// ref is the id or the endpoint key.
 	Ref string `protobuf:"bytes,4,opt,name=ref,proto3" json:"ref,omitempty"`
 	// body is the entity. Missing members get their defaults.
-	Body          *structpb.Struct `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
+	Body *structpb.Struct `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
+	// workspace is where the entity lies; empty: default.
+	Workspace     string `protobuf:"bytes,6,opt,name=workspace,proto3" json:"workspace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -483,6 +521,13 @@ func (x *UpsertRequest) GetBody() *structpb.Struct {
 	return nil
 }
 
+func (x *UpsertRequest) GetWorkspace() string {
+	if x != nil {
+		return x.Workspace
+	}
+	return ""
+}
+
 type DeleteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// kind is the collection.
@@ -491,7 +536,9 @@ type DeleteRequest struct {
 	ParentKind string `protobuf:"bytes,2,opt,name=parent_kind,json=parentKind,proto3" json:"parent_kind,omitempty"`
 	Parent     string `protobuf:"bytes,3,opt,name=parent,proto3" json:"parent,omitempty"`
 	// ref is the id or the endpoint key.
-	Ref           string `protobuf:"bytes,4,opt,name=ref,proto3" json:"ref,omitempty"`
+	Ref string `protobuf:"bytes,4,opt,name=ref,proto3" json:"ref,omitempty"`
+	// workspace is where the entity lies; empty: default.
+	Workspace     string `protobuf:"bytes,5,opt,name=workspace,proto3" json:"workspace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -550,6 +597,13 @@ func (x *DeleteRequest) GetParent() string {
 func (x *DeleteRequest) GetRef() string {
 	if x != nil {
 		return x.Ref
+	}
+	return ""
+}
+
+func (x *DeleteRequest) GetWorkspace() string {
+	if x != nil {
+		return x.Workspace
 	}
 	return ""
 }
@@ -640,7 +694,7 @@ var File_gibbon_admin_v1_entities_proto protoreflect.FileDescriptor
 
 const file_gibbon_admin_v1_entities_proto_rawDesc = "" +
 	"\n" +
-	"\x1egibbon/admin/v1/entities.proto\x12\x0fgibbon.admin.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xb7\x01\n" +
+	"\x1egibbon/admin/v1/entities.proto\x12\x0fgibbon.admin.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xd5\x01\n" +
 	"\vListRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1f\n" +
 	"\vparent_kind\x18\x02 \x01(\tR\n" +
@@ -649,43 +703,49 @@ const file_gibbon_admin_v1_entities_proto_rawDesc = "" +
 	"\x04size\x18\x04 \x01(\x05R\x04size\x12\x16\n" +
 	"\x06offset\x18\x05 \x01(\tR\x06offset\x12\x12\n" +
 	"\x04tags\x18\x06 \x01(\tR\x04tags\x12\x1b\n" +
-	"\tcustom_id\x18\a \x01(\tR\bcustomId\"S\n" +
+	"\tcustom_id\x18\a \x01(\tR\bcustomId\x12\x1c\n" +
+	"\tworkspace\x18\b \x01(\tR\tworkspace\"S\n" +
 	"\fListResponse\x12+\n" +
 	"\x04data\x18\x01 \x03(\v2\x17.google.protobuf.StructR\x04data\x12\x16\n" +
-	"\x06offset\x18\x02 \x01(\tR\x06offset\"\x89\x01\n" +
+	"\x06offset\x18\x02 \x01(\tR\x06offset\"\xa7\x01\n" +
 	"\rCreateRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1f\n" +
 	"\vparent_kind\x18\x02 \x01(\tR\n" +
 	"parentKind\x12\x16\n" +
 	"\x06parent\x18\x03 \x01(\tR\x06parent\x12+\n" +
-	"\x04body\x18\x04 \x01(\v2\x17.google.protobuf.StructR\x04body\"k\n" +
+	"\x04body\x18\x04 \x01(\v2\x17.google.protobuf.StructR\x04body\x12\x1c\n" +
+	"\tworkspace\x18\x05 \x01(\tR\tworkspace\"\x89\x01\n" +
 	"\n" +
 	"GetRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1f\n" +
 	"\vparent_kind\x18\x02 \x01(\tR\n" +
 	"parentKind\x12\x16\n" +
 	"\x06parent\x18\x03 \x01(\tR\x06parent\x12\x10\n" +
-	"\x03ref\x18\x04 \x01(\tR\x03ref\"\x9b\x01\n" +
+	"\x03ref\x18\x04 \x01(\tR\x03ref\x12\x1c\n" +
+	"\tworkspace\x18\x05 \x01(\tR\tworkspace\"\xb9\x01\n" +
 	"\rUpdateRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1f\n" +
 	"\vparent_kind\x18\x02 \x01(\tR\n" +
 	"parentKind\x12\x16\n" +
 	"\x06parent\x18\x03 \x01(\tR\x06parent\x12\x10\n" +
 	"\x03ref\x18\x04 \x01(\tR\x03ref\x12+\n" +
-	"\x04body\x18\x05 \x01(\v2\x17.google.protobuf.StructR\x04body\"\x9b\x01\n" +
+	"\x04body\x18\x05 \x01(\v2\x17.google.protobuf.StructR\x04body\x12\x1c\n" +
+	"\tworkspace\x18\x06 \x01(\tR\tworkspace\"\xb9\x01\n" +
 	"\rUpsertRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1f\n" +
 	"\vparent_kind\x18\x02 \x01(\tR\n" +
 	"parentKind\x12\x16\n" +
 	"\x06parent\x18\x03 \x01(\tR\x06parent\x12\x10\n" +
 	"\x03ref\x18\x04 \x01(\tR\x03ref\x12+\n" +
-	"\x04body\x18\x05 \x01(\v2\x17.google.protobuf.StructR\x04body\"n\n" +
+	"\x04body\x18\x05 \x01(\v2\x17.google.protobuf.StructR\x04body\x12\x1c\n" +
+	"\tworkspace\x18\x06 \x01(\tR\tworkspace\"\x8c\x01\n" +
 	"\rDeleteRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1f\n" +
 	"\vparent_kind\x18\x02 \x01(\tR\n" +
 	"parentKind\x12\x16\n" +
 	"\x06parent\x18\x03 \x01(\tR\x06parent\x12\x10\n" +
-	"\x03ref\x18\x04 \x01(\tR\x03ref\"\x10\n" +
+	"\x03ref\x18\x04 \x01(\tR\x03ref\x12\x1c\n" +
+	"\tworkspace\x18\x05 \x01(\tR\tworkspace\"\x10\n" +
 	"\x0eDeleteResponse\"=\n" +
 	"\x0eEntityResponse\x12+\n" +
 	"\x04body\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x04body2\xfb\x06\n" +

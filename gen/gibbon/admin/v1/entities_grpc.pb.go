@@ -47,6 +47,10 @@ const (
 // "service", ref "-" is the service of route r. REST leaves the ref out there:
 // /routes/r/service.
 //
+// A workspace is named by each request; empty is the workspace "default". REST
+// has it as the first segment of the path: /team-a/routes. Kinds that belong to
+// no workspace are the same in all.
+//
 // Errors carry a google.rpc.ErrorInfo and, as a google.protobuf.Struct, the
 // body that REST answers with.
 type EntitiesClient interface {
@@ -149,6 +153,10 @@ func (c *entitiesClient) Delete(ctx context.Context, in *DeleteRequest, opts ...
 // entity, together with the ref "-": parent_kind "routes", parent "r", kind
 // "service", ref "-" is the service of route r. REST leaves the ref out there:
 // /routes/r/service.
+//
+// A workspace is named by each request; empty is the workspace "default". REST
+// has it as the first segment of the path: /team-a/routes. Kinds that belong to
+// no workspace are the same in all.
 //
 // Errors carry a google.rpc.ErrorInfo and, as a google.protobuf.Struct, the
 // body that REST answers with.

@@ -555,7 +555,9 @@ type TagsRequest struct {
 	// size is the length of a page, 1 to 1000; 0: 100.
 	Size int32 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
 	// offset is the token of the page before; empty: the first page.
-	Offset        string `protobuf:"bytes,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	Offset string `protobuf:"bytes,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	// workspace is the one whose tags are listed; empty: default.
+	Workspace     string `protobuf:"bytes,4,opt,name=workspace,proto3" json:"workspace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -607,6 +609,13 @@ func (x *TagsRequest) GetSize() int32 {
 func (x *TagsRequest) GetOffset() string {
 	if x != nil {
 		return x.Offset
+	}
+	return ""
+}
+
+func (x *TagsRequest) GetWorkspace() string {
+	if x != nil {
+		return x.Workspace
 	}
 	return ""
 }
@@ -854,11 +863,12 @@ const file_gibbon_admin_v1_node_proto_rawDesc = "" +
 	"\x15ValidatePluginRequest\x12+\n" +
 	"\x04body\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x04body\",\n" +
 	"\x10ValidateResponse\x12\x18\n" +
-	"\amessage\x18\x01 \x01(\tR\amessage\"K\n" +
+	"\amessage\x18\x01 \x01(\tR\amessage\"i\n" +
 	"\vTagsRequest\x12\x10\n" +
 	"\x03tag\x18\x01 \x01(\tR\x03tag\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x05R\x04size\x12\x16\n" +
-	"\x06offset\x18\x03 \x01(\tR\x06offset\"?\n" +
+	"\x06offset\x18\x03 \x01(\tR\x06offset\x12\x1c\n" +
+	"\tworkspace\x18\x04 \x01(\tR\tworkspace\"?\n" +
 	"\x10CreateTagRequest\x12+\n" +
 	"\x04body\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x04body\"\x13\n" +
 	"\x11CreateTagResponse\"?\n" +
