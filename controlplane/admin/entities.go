@@ -349,6 +349,10 @@ func (e *entities) Delete(ctx context.Context, in *adminpb.DeleteRequest) (*admi
 	if err != nil {
 		return nil, err
 	}
+	cascade := in.GetCascade()
+	if c := carried(ctx); c != nil {
+		cascade = flag(c.query, "cascade")
+	}
 	err = e.server.update(ctx, func(w *work) error {
 		if t.singular {
 			// Kong has the path, but not the method on what is referred to.
@@ -362,6 +366,9 @@ func (e *entities) Delete(ctx context.Context, in *adminpb.DeleteRequest) (*admi
 			return err
 		}
 		found, err := findIn(w.view, t.schema, parent, t.ref)
+		if err == nil && hooksOf[t.schema.Kind()].removing != nil {
+			err = hooksOf[t.schema.Kind()].removing(w, found, cascade)
+		}
 		if err == nil {
 			err = w.tx.Delete(found.schema.Kind(), found.id)
 		}

@@ -49,6 +49,16 @@ func last(query url.Values, name string) (string, bool) {
 	return values[len(values)-1], true
 }
 
+// flag tells whether an argument is given and says yes.
+func flag(query url.Values, name string) bool {
+	value, given := last(query, name)
+	switch strings.ToLower(value) {
+	case "", "1", "true", "on", "yes":
+		return given
+	}
+	return false
+}
+
 // text is an argument of a call: from the query of a REST call, else from the
 // message.
 func text(c *carrier, name, message string) string {

@@ -164,3 +164,55 @@ func (m *workspaces) Meta(ctx context.Context, in *adminpb.MetaRequest) (*adminp
 	}
 	return documentAnswer(ctx, key("counts", schema.Object(counts...)))
 }
+
+// removeWorkspace refuses to delete the default workspace and one that is not
+// empty, unless what it holds is to be deleted too.
+func removeWorkspace(w *work, found stored, cascade bool) error {
+	name := found.doc.Get("name").Text()
+	if name == defaultWorkspace {
+		return badRequest("Cannot delete the workspace 'default'")
+	}
+	counts, err := w.Count(name)
+	if err != nil || len(counts) == 0 {
+		return err
+	}
+	if !cascade {
+		return badRequest(fmt.Sprintf("Workspace '%s' is not empty: delete what it holds first, or use ?cascade=true", name))
+	}
+	return w.empty(name)
+}
+
+// empty deletes everything in a workspace. What others still refer to is left
+// for another round, after they have gone.
+func (w *work) empty(workspace string) error {
+	for {
+		counts, err := w.Count(workspace)
+		if err != nil || len(counts) == 0 {
+			return err
+		}
+		var kept error
+		deleted := 0
+		for _, kind := range slices.Sorted(maps.Keys(counts)) {
+			page, _, err := w.List(store.Query{Workspace: workspace, Kind: kind, Limit: maxSize})
+			if err != nil {
+				return err
+			}
+			for _, e := range page {
+				var referenced *store.ReferencedError
+				err := w.tx.Delete(e.Kind, e.ID)
+				switch {
+				case errors.As(err, &referenced):
+					kept = err
+				case errors.Is(err, store.ErrNotFound): // it fell with another
+				case err != nil:
+					return err
+				default:
+					deleted++
+				}
+			}
+		}
+		if deleted == 0 {
+			return kept
+		}
+	}
+}

@@ -538,7 +538,10 @@ type DeleteRequest struct {
 	// ref is the id or the endpoint key.
 	Ref string `protobuf:"bytes,4,opt,name=ref,proto3" json:"ref,omitempty"`
 	// workspace is where the entity lies; empty: default.
-	Workspace     string `protobuf:"bytes,5,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	Workspace string `protobuf:"bytes,5,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	// cascade also deletes all that the entity holds: of a workspace, which is
+	// else deleted only when it is empty, every entity in it.
+	Cascade       bool `protobuf:"varint,6,opt,name=cascade,proto3" json:"cascade,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -606,6 +609,13 @@ func (x *DeleteRequest) GetWorkspace() string {
 		return x.Workspace
 	}
 	return ""
+}
+
+func (x *DeleteRequest) GetCascade() bool {
+	if x != nil {
+		return x.Cascade
+	}
+	return false
 }
 
 type DeleteResponse struct {
@@ -738,14 +748,15 @@ const file_gibbon_admin_v1_entities_proto_rawDesc = "" +
 	"\x06parent\x18\x03 \x01(\tR\x06parent\x12\x10\n" +
 	"\x03ref\x18\x04 \x01(\tR\x03ref\x12+\n" +
 	"\x04body\x18\x05 \x01(\v2\x17.google.protobuf.StructR\x04body\x12\x1c\n" +
-	"\tworkspace\x18\x06 \x01(\tR\tworkspace\"\x8c\x01\n" +
+	"\tworkspace\x18\x06 \x01(\tR\tworkspace\"\xa6\x01\n" +
 	"\rDeleteRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1f\n" +
 	"\vparent_kind\x18\x02 \x01(\tR\n" +
 	"parentKind\x12\x16\n" +
 	"\x06parent\x18\x03 \x01(\tR\x06parent\x12\x10\n" +
 	"\x03ref\x18\x04 \x01(\tR\x03ref\x12\x1c\n" +
-	"\tworkspace\x18\x05 \x01(\tR\tworkspace\"\x10\n" +
+	"\tworkspace\x18\x05 \x01(\tR\tworkspace\x12\x18\n" +
+	"\acascade\x18\x06 \x01(\bR\acascade\"\x10\n" +
 	"\x0eDeleteResponse\"=\n" +
 	"\x0eEntityResponse\x12+\n" +
 	"\x04body\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x04body2\xfb\x06\n" +
