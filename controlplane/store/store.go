@@ -232,7 +232,8 @@ type Tx interface {
 	Insert(Entity) error
 
 	// Put inserts the entity, or replaces the one with its kind and id. An
-	// identical document is written and logged like any other.
+	// identical document is written and logged like any other. If the one with
+	// its kind and id is of another workspace, the error is Insert's.
 	Put(Entity) error
 
 	// Delete deletes the entity and all that falls with it by the rules of the

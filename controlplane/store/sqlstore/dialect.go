@@ -30,8 +30,12 @@ type dialect struct {
 	// hasTable finds the table $1.
 	hasTable string
 
-	// lockRow, lockDoomed and lockParent end queries that lock what they find.
-	lockRow, lockDoomed, lockParent string
+	// lockRow and lockDoomed end queries that lock what they find.
+	lockRow, lockDoomed string
+
+	// lockParent finds and locks the entity $1 $2 as the parent of one of the
+	// workspace $3.
+	lockParent string
 
 	// classify says what an error of the driver means.
 	classify func(error) class
@@ -53,6 +57,7 @@ const (
 	other             class = iota
 	duplicate               // a primary key exists
 	danglingReference       // a foreign key leads nowhere
+	foreignParent           // lockParent found an entity of another workspace
 	collision               // the transaction has to run again
 	unavailable             // the database is away, or cannot write
 )
@@ -68,7 +73,9 @@ var postgres = &dialect{
 	// children of the row; only a deletion may not.
 	lockRow:    " for no key update",
 	lockDoomed: " for update of e",
-	lockParent: " for key share",
+	// One of a wrong workspace has to stop the batch here, or it would go on to
+	// its commit: the division by zero does.
+	lockParent: `select 1 / (workspace in ('', $3))::integer from entity where kind = $1 and id = $2 for key share`,
 	classify:   classifyPostgres,
 	closed:     func(c any) bool { return c.(*stdlib.Conn).Conn().IsClosed() },
 	send: func(ses *session, statements []statement) error {
@@ -89,6 +96,7 @@ var sqliteDialect = &dialect{
 	beginUpdate: "begin immediate",
 	beginEarly:  true,
 	hasTable:    "select 1 from sqlite_master where type = 'table' and name = $1",
+	lockParent:  `select 1 from entity where kind = $1 and id = $2 and workspace in ('', $3)`,
 	classify:    classifySQLite,
 	closed:      func(any) bool { return false },
 	send: func(ses *session, statements []statement) error {
@@ -108,6 +116,8 @@ func classifyPostgres(err error) class {
 			return danglingReference
 		case "40001", "40P01":
 			return collision
+		case "22012":
+			return foreignParent
 		case "25006", // read-only, as a standby is
 			"55P03", // lock_timeout
 			"58030": // input or output failed
@@ -244,10 +254,14 @@ func (s *statement) scan(rows interface {
 	return nil
 }
 
-// explain says what a statement's error means, if it is about a duplicate.
+// explain says what a statement's error means, if it is about a duplicate or
+// about a parent of another workspace.
 func (s *statement) explain(err error, classify func(error) class) error {
-	if s.taken != nil && classify(err) == duplicate {
+	switch what := classify(err); {
+	case s.taken != nil && what == duplicate:
 		return s.taken
+	case s.missing != nil && what == foreignParent:
+		return s.missing
 	}
 	return err
 }

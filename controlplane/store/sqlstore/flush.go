@@ -29,6 +29,8 @@ type statement struct {
 // expired.
 type takenError struct {
 	store.UniqueError
+
+	// workspace is where the value has to be unique; "" is everywhere.
 	workspace string
 
 	// id is the id of the entity that was to have the value.
@@ -41,16 +43,25 @@ type takenError struct {
 // holds tells whether the transaction itself wrote the value to another entity.
 func (t *tx) holds(taken *takenError) bool {
 	for k, r := range t.rows {
-		if k.kind != taken.Kind || k.id == taken.id || r.gone || r.entity.Workspace != taken.workspace {
+		if k.kind != taken.Kind || k.id == taken.id || r.gone {
 			continue
 		}
 		for _, u := range r.entity.Uniques {
-			if u.Field == taken.Field && u.Value == taken.Value {
+			if u.Field == taken.Field && u.Value == taken.Value && realm(&r.entity, u) == taken.workspace {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// realm is the workspace in which an entity's value has to be unique; "" is
+// everywhere.
+func realm(e *store.Entity, u store.Unique) string {
+	if u.Everywhere {
+		return ""
+	}
+	return e.Workspace
 }
 
 // rules are the names of the delete rules in the table reference.
@@ -75,7 +86,11 @@ func (t *tx) finish() (store.Version, error) {
 	if err := t.lockUnknown(); err != nil {
 		return store.Version{}, err
 	}
-	return t.ses.store.d.finish(t.ses, append(t.pending(), t.parents()...), t.changes)
+	parents, err := t.parents()
+	if err != nil {
+		return store.Version{}, err
+	}
+	return t.ses.store.d.finish(t.ses, append(t.pending(), parents...), t.changes)
 }
 
 // pending returns the statements that make the database what rows says it
@@ -144,10 +159,10 @@ func keys(e *store.Entity) []statement {
 	for _, u := range e.Uniques {
 		out = append(out, statement{
 			sql:  `insert into unique_value (workspace, kind, field, value, id) values ($1, $2, $3, $4, $5)`,
-			args: []any{e.Workspace, e.Kind, u.Field, u.Value, e.ID},
+			args: []any{realm(e, u), e.Kind, u.Field, u.Value, e.ID},
 			taken: &takenError{
 				UniqueError: store.UniqueError{Kind: e.Kind, Field: u.Field, Value: u.Value},
-				workspace:   e.Workspace, id: e.ID,
+				workspace:   realm(e, u), id: e.ID,
 			},
 		})
 	}
@@ -168,32 +183,41 @@ func keys(e *store.Entity) []statement {
 }
 
 // parents returns statements that lock the parents of what was written and
-// tell which of them is missing; the foreign keys would not say.
-func (t *tx) parents() []statement {
+// tell which of them is missing; the foreign keys would not say. They would
+// not mind a parent of another workspace either.
+func (t *tx) parents() ([]statement, error) {
+	type wanted struct {
+		key
+		workspace string
+	}
 	var out []statement
-	locked := map[key]bool{}
+	locked := map[wanted]bool{}
 	for _, c := range t.changes {
 		r := t.rows[key{c.Kind, c.ID}]
 		if r == nil || r.gone {
 			continue
 		}
 		for _, ref := range r.entity.References {
-			k := key{ref.Kind, ref.ID}
+			k := wanted{key{ref.Kind, ref.ID}, r.entity.Workspace}
 			if locked[k] {
 				continue
 			}
 			locked[k] = true
-			if parent, ok := t.rows[k]; ok && !parent.gone {
-				continue // This transaction holds it.
+			missing := &store.ReferenceError{Kind: c.Kind, Field: ref.Field, ReferencedKind: ref.Kind, ID: ref.ID}
+			if parent, ok := t.rows[k.key]; ok && !parent.gone { // This transaction holds it.
+				if w := parent.entity.Workspace; w != "" && w != k.workspace {
+					return nil, missing
+				}
+				continue
 			}
 			out = append(out, statement{
-				sql:     `select 1 from entity where kind = $1 and id = $2` + t.ses.store.d.lockParent,
-				args:    []any{ref.Kind, ref.ID},
-				missing: &store.ReferenceError{Kind: c.Kind, Field: ref.Field, ReferencedKind: ref.Kind, ID: ref.ID},
+				sql:     t.ses.store.d.lockParent,
+				args:    []any{ref.Kind, ref.ID, k.workspace},
+				missing: missing,
 			})
 		}
 	}
-	return out
+	return out, nil
 }
 
 // missingParent picks the error to report when a transaction that lacks a

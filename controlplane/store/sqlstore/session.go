@@ -21,6 +21,9 @@ type session struct {
 	store *Store
 	conn  *sql.Conn
 
+	// writes tells that the session has its turn among SQLite's writers.
+	writes bool
+
 	// open tells that a transaction was begun.
 	open bool
 
@@ -41,18 +44,37 @@ func (e *collisionError) Unwrap() error { return e.cause }
 // newSession takes a connection, which release gives back.
 func (s *Store) newSession(ctx context.Context, db *sql.DB) (*session, error) {
 	ses := &session{ctx: ctx, store: s}
+	if s.turn != nil && db == s.writers {
+		// A queue is no sign of a database that is away, so only the caller's
+		// patience bounds it.
+		select {
+		case s.turn <- struct{}{}:
+			ses.writes = true
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for other writers: %w", ctx.Err())
+		}
+	}
 	bounded, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	conn, err := db.Conn(bounded)
 	if err != nil {
+		ses.pass()
 		return nil, ses.explain(bounded, err)
 	}
 	ses.conn = conn
 	return ses, nil
 }
 
+// pass lets the next of SQLite's writers have its turn.
+func (ses *session) pass() {
+	if ses.writes {
+		<-ses.store.turn
+	}
+}
+
 // release rolls back what was not committed and gives the connection back.
 func (ses *session) release() {
+	defer ses.pass()
 	for _, statement := range ses.prepared {
 		if err := statement.Close(); err != nil {
 			ses.store.opts.Log.Warn("close a prepared statement", "error", err)
@@ -156,7 +178,8 @@ func (ses *session) bounded(exchange func(context.Context) error) error {
 
 // explain says in the store's words what went wrong; ctx is the exchange's.
 func (ses *session) explain(ctx context.Context, err error) error {
-	if taken := new(takenError); errors.As(err, &taken) {
+	taken, missing := new(takenError), new(store.ReferenceError)
+	if errors.As(err, &taken) || errors.As(err, &missing) {
 		return err
 	}
 	what := ses.store.d.classify(err)

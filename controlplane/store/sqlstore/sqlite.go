@@ -52,7 +52,9 @@ func openSQLite(path string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, writers.Close())
 	}
-	return newStore(sqliteDialect, writers, readers, opts), nil
+	s := newStore(sqliteDialect, writers, readers, opts)
+	s.turn = make(chan struct{}, 1)
+	return s, nil
 }
 
 // openSQLitePool opens a pool whose connections all have the same pragmas.

@@ -2,6 +2,7 @@ package sqlstore_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
 	"github.com/gibbon-gateway/gibbon/controlplane/store/sqlstore"
@@ -219,4 +221,40 @@ func TestSQLiteWriterProcess(t *testing.T) {
 		}
 		fmt.Printf("committed %d\n", v.Number)
 	}
+}
+
+func TestSQLiteWritersQueue(t *testing.T) {
+	t.Parallel()
+	const timeout = 300 * time.Millisecond
+	path := bootstrap(t, filepath.Join(t.TempDir(), "gibbon.db"))
+	s, err := sqlstore.OpenSQLite(t.Context(), path, sqlstore.Options{Timeout: timeout})
+	s = closing(t, s, err)
+	insert := func(ctx context.Context, id string, before func()) error {
+		_, err := s.Update(ctx, "tester", func(tx store.Tx) error {
+			before()
+			return tx.Insert(store.Entity{Kind: "services", ID: id, Document: []byte(`{}`)})
+		})
+		return err
+	}
+	begun := make(chan struct{})
+	results := make(chan error, 2)
+	go func() {
+		results <- insert(t.Context(), "slow", func() {
+			close(begun)
+			<-time.After(2 * timeout) // longer than any exchange may take
+		})
+	}()
+	<-begun
+	go func() { results <- insert(t.Context(), "patient", func() {}) }()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout/10)
+	defer cancel()
+	if err := insert(ctx, "impatient", func() {}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a writer whose time ended in the queue: %v, want DeadlineExceeded", err)
+	}
+	for range 2 {
+		if err := <-results; err != nil {
+			t.Errorf("a writer: %v", err)
+		}
+	}
+	checkHistory(t, s, 2)
 }

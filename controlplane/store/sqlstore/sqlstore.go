@@ -73,6 +73,12 @@ type Store struct {
 	writers *sql.DB
 	readers *sql.DB // on PostgreSQL the same as writers
 
+	// turn holds a value while somebody has SQLite's only connection for
+	// writers; nil on PostgreSQL. Who waits to send one gets the connection in
+	// the order of coming, however long those before take. The pool itself
+	// would serve the waiting in any order.
+	turn chan struct{}
+
 	// listen is where Watch listens; nil on SQLite.
 	listen *pgx.ConnConfig
 

@@ -305,9 +305,19 @@ func (t *tx) Put(e store.Entity) error {
 		r = &row{gone: true, unknown: true, change: len(t.changes)}
 		t.rows[k] = r
 	}
+	if !r.gone && r.entity.Workspace != e.Workspace {
+		return t.foreign(e)
+	}
 	r.put = r.gone
 	t.write(k, r, e)
 	return nil
+}
+
+// foreign fails the transaction that puts an entity whose id belongs to one of
+// another workspace.
+func (t *tx) foreign(e store.Entity) error {
+	t.ses.failed = &store.UniqueError{Kind: e.Kind, Field: idField, Value: e.ID}
+	return t.ses.failed
 }
 
 // lockUnknown locks the rows that were put unseen, and completes the log.
@@ -349,6 +359,9 @@ func (t *tx) lockUnknown() error {
 		r := t.rows[k]
 		r.unknown = false
 		if present {
+			if before.Workspace != r.entity.Workspace {
+				return t.foreign(r.entity)
+			}
 			r.stored, r.put = true, false
 			c := &t.changes[r.change]
 			c.Op, c.Before = store.Updated, before.Document

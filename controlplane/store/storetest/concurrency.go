@@ -15,6 +15,9 @@ import (
 const (
 	writers = 8
 	rounds  = 10
+
+	// crowd is how many write at once when all have to get through.
+	crowd = 50
 )
 
 // together runs f in several goroutines at once and waits for them.
@@ -164,6 +167,24 @@ func testWriters(t *testing.T, s store.Store) {
 	for i, c := range changes(t, s, 0, 1000) {
 		equal(t, "the version of a change", c.Version, uint64(i+1))
 	}
+}
+
+func testCrowd(t *testing.T, s store.Store) {
+	var all sync.WaitGroup
+	for writer := range crowd {
+		all.Go(func() {
+			for i := range 4 {
+				id := fmt.Sprintf("s%d-%d", writer, i)
+				if _, err := s.Update(t.Context(), "tester", func(tx store.Tx) error {
+					return tx.Insert(entity("services", id, name(id), tags("t")))
+				}); err != nil {
+					t.Errorf("writer %d: %v", writer, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	equal(t, "the version", version(t, s).Number, uint64(4*crowd))
 }
 
 func testParentRace(t *testing.T, s store.Store) {

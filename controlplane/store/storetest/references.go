@@ -36,6 +36,39 @@ func testMissingParent(t *testing.T, s store.Store) {
 	equal(t, "what is there", names(t, s), []string{"routes/r1", "services/s1"})
 }
 
+func testForeignParent(t *testing.T, s store.Store) {
+	insert(t, s, entity("services", "global", workspace("")), entity("services", "s1"),
+		entity("services", "s2", workspace("second")))
+	child := func(id, w, parentID string) store.Entity {
+		return entity("routes", id, workspace(w), parent("service", "services", parentID, store.Cascade))
+	}
+	for _, tt := range []struct{ workspace, parent string }{
+		{"default", "s2"}, {"second", "s1"}, {"", "s1"}, {"", "s2"},
+	} {
+		missing := &store.ReferenceError{Kind: "routes", Field: "service", ReferencedKind: "services", ID: tt.parent}
+		for _, write := range []func(store.Tx, store.Entity) error{store.Tx.Insert, store.Tx.Put} {
+			refused(t, s, missing, func(tx store.Tx) error { return write(tx, child("r", tt.workspace, tt.parent)) })
+			// After one that may refer to it, and while the transaction has the
+			// parent itself.
+			refused(t, s, missing, func(tx store.Tx) error {
+				e, err := tx.Lock("services", tt.parent)
+				if err != nil {
+					return err
+				}
+				return errors.Join(write(tx, child("q", e.Workspace, tt.parent)), write(tx, child("r", tt.workspace, tt.parent)))
+			})
+		}
+	}
+	missing := &store.ReferenceError{Kind: "routes", Field: "service", ReferencedKind: "services", ID: "new"}
+	refused(t, s, missing, func(tx store.Tx) error {
+		return errors.Join(tx.Insert(child("r", "second", "new")), tx.Insert(entity("services", "new")))
+	})
+	insert(t, s, child("r1", "default", "s1"), child("r2", "second", "s2"),
+		child("r3", "default", "global"), child("r4", "second", "global"), child("r5", "", "global"))
+	update(t, s, deleting("services", "global"))
+	equal(t, "what is there", names(t, s), []string{"routes/r1", "routes/r2", "services/s1", "services/s2"})
+}
+
 func testChildFirst(t *testing.T, s store.Store) {
 	for _, between := range []func(store.Tx) error{
 		func(store.Tx) error { return nil },

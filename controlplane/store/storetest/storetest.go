@@ -32,7 +32,10 @@ func Run(t *testing.T, open func(*testing.T) store.Store) {
 		"pages of the change log are whole versions": testChangePages,
 		"unique values":                              testUnique,
 		"unique values move and swap":                testUniqueMoves,
+		"unique over all workspaces":                 testUniqueEverywhere,
+		"an id of another workspace is taken":        testForeignID,
 		"parents must exist":                         testMissingParent,
+		"parents of other workspaces are missing":    testForeignParent,
 		"children may come first":                    testChildFirst,
 		"restrict":                                   testRestrict,
 		"cascade":                                    testCascade,
@@ -52,6 +55,7 @@ func Run(t *testing.T, open func(*testing.T) store.Store) {
 		"no lost update, read without a lock":        testCounterUnlocked,
 		"one put of many wins":                       testPutRace,
 		"many writers, no gap":                       testWriters,
+		"a crowd of writers":                         testCrowd,
 		"a parent and its children at once":          testParentRace,
 		"watch sees the last version":                testWatch,
 		"watch ends with its context":                testWatchEnds,
@@ -81,6 +85,12 @@ func document(text string) func(*store.Entity) {
 
 func unique(field, value string) func(*store.Entity) {
 	return func(e *store.Entity) { e.Uniques = append(e.Uniques, store.Unique{Field: field, Value: value}) }
+}
+
+func everywhere(field, value string) func(*store.Entity) {
+	return func(e *store.Entity) {
+		e.Uniques = append(e.Uniques, store.Unique{Field: field, Value: value, Everywhere: true})
+	}
 }
 
 func name(value string) func(*store.Entity) { return unique("name", value) }

@@ -245,11 +245,11 @@ func changes(t *testing.T, s store.Store, after uint64, limit int) (found []stor
 
 func testChanges(t *testing.T, s store.Store) {
 	start := time.Now().Add(-time.Second)
-	insert(t, s, entity("services", "s1", document(`1`)))
+	insert(t, s, entity("services", "s1", document(`1`), workspace("")))
 	_, err := s.Update(t.Context(), "someone else", func(tx store.Tx) error {
 		return errors.Join(
-			tx.Put(entity("services", "s1", document(`2`))),
-			tx.Put(entity("services", "s1", document(`3`))),
+			tx.Put(entity("services", "s1", document(`2`), workspace(""))),
+			tx.Put(entity("services", "s1", document(`3`), workspace(""))),
 			tx.Insert(entity("routes", "r1", document(`4`), workspace("w"), parent("service", "services", "s1", store.Cascade))),
 			tx.Put(entity("routes", "r2", document(`5`))))
 	})
@@ -262,13 +262,13 @@ func testChanges(t *testing.T, s store.Store) {
 		}
 	}
 	want := []store.Change{
-		{Version: 1, Ordinal: 0, Actor: "tester", Workspace: "default", Kind: "services", ID: "s1", Op: store.Inserted, After: []byte(`1`)},
-		{Version: 2, Ordinal: 0, Actor: "someone else", Workspace: "default", Kind: "services", ID: "s1", Op: store.Updated, Before: []byte(`1`), After: []byte(`2`)},
-		{Version: 2, Ordinal: 1, Actor: "someone else", Workspace: "default", Kind: "services", ID: "s1", Op: store.Updated, Before: []byte(`2`), After: []byte(`3`)},
+		{Version: 1, Ordinal: 0, Actor: "tester", Kind: "services", ID: "s1", Op: store.Inserted, After: []byte(`1`)},
+		{Version: 2, Ordinal: 0, Actor: "someone else", Kind: "services", ID: "s1", Op: store.Updated, Before: []byte(`1`), After: []byte(`2`)},
+		{Version: 2, Ordinal: 1, Actor: "someone else", Kind: "services", ID: "s1", Op: store.Updated, Before: []byte(`2`), After: []byte(`3`)},
 		{Version: 2, Ordinal: 2, Actor: "someone else", Workspace: "w", Kind: "routes", ID: "r1", Op: store.Inserted, After: []byte(`4`)},
 		{Version: 2, Ordinal: 3, Actor: "someone else", Workspace: "default", Kind: "routes", ID: "r2", Op: store.Inserted, After: []byte(`5`)},
 		{Version: 3, Ordinal: 0, Actor: "tester", Workspace: "w", Kind: "routes", ID: "r1", Op: store.Deleted, Before: []byte(`4`)},
-		{Version: 3, Ordinal: 1, Actor: "tester", Workspace: "default", Kind: "services", ID: "s1", Op: store.Deleted, Before: []byte(`3`)},
+		{Version: 3, Ordinal: 1, Actor: "tester", Kind: "services", ID: "s1", Op: store.Deleted, Before: []byte(`3`)},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(store.Change{}, "Time")); diff != "" {
 		t.Errorf("the change log (-want +got):\n%s", diff)
@@ -350,6 +350,69 @@ func testUnique(t *testing.T, s store.Store) {
 	if text := (&store.UniqueError{Kind: "k", Field: "f", Value: "secret"}).Error(); strings.Contains(text, "secret") {
 		t.Errorf("the error tells the value: %s", text)
 	}
+}
+
+func testUniqueEverywhere(t *testing.T, s store.Store) {
+	insert(t, s,
+		entity("snis", "a", everywhere("name", "x"), name("x")), // two values, of which one counts within the workspace
+		entity("snis", "b", workspace("second"), everywhere("name", "y"), unique("host", "h")),
+		entity("vaults", "a", everywhere("name", "x"))) // another kind
+	taken := &store.UniqueError{Kind: "snis", Field: "name", Value: "x"}
+	for _, write := range []func(store.Tx, store.Entity) error{store.Tx.Insert, store.Tx.Put} {
+		for _, w := range []string{"default", "second", "third"} {
+			refused(t, s, taken, func(tx store.Tx) error { return write(tx, entity("snis", "c", workspace(w), everywhere("name", "x"))) })
+		}
+	}
+	// Two entities of one transaction that lie in different workspaces.
+	refused(t, s, &store.UniqueError{Kind: "snis", Field: "name", Value: "z"}, func(tx store.Tx) error {
+		return errors.Join(tx.Insert(entity("snis", "c", everywhere("name", "z"))),
+			tx.Insert(entity("snis", "d", workspace("second"), everywhere("name", "z"))))
+	})
+	find := func(workspace, value, want string) {
+		t.Helper()
+		view(t, s, func(r store.Reader) error {
+			e, err := r.Find(workspace, "snis", "name", value)
+			if want == "" {
+				if !errors.Is(err, store.ErrNotFound) {
+					t.Errorf("find %q in %q: %v, want ErrNotFound", value, workspace, err)
+				}
+				return nil
+			}
+			noError(t, err)
+			equal(t, "who is found", e.Workspace+"/"+e.ID, want)
+			return nil
+		})
+	}
+	find("", "x", "default/a")
+	find("default", "x", "default/a")
+	find("", "y", "second/b")
+	find("second", "y", "")
+	// The value moves to another workspace, and goes with its holder.
+	update(t, s, func(tx store.Tx) error {
+		return errors.Join(tx.Put(entity("snis", "b", workspace("second"), everywhere("name", "x"))), tx.Put(entity("snis", "a")))
+	})
+	find("", "x", "second/b")
+	find("", "y", "")
+	update(t, s, deleting("snis", "b"))
+	find("", "x", "")
+}
+
+func testForeignID(t *testing.T, s store.Store) {
+	insert(t, s, entity("services", "s1"), entity("services", "old", expires(-time.Second)))
+	taken := &store.UniqueError{Kind: "services", Field: "id", Value: "s1"}
+	other := entity("services", "s1", workspace("second"))
+	refused(t, s, taken, func(tx store.Tx) error { return tx.Insert(other) })
+	refused(t, s, taken, func(tx store.Tx) error { return tx.Put(other) })
+	refused(t, s, taken, func(tx store.Tx) error {
+		if _, err := tx.Lock("services", "s1"); err != nil {
+			return err
+		}
+		return tx.Put(other)
+	})
+	// Nobody has the id of one that expired or was deleted.
+	update(t, s, func(tx store.Tx) error { return tx.Put(entity("services", "old", workspace("second"))) })
+	update(t, s, func(tx store.Tx) error { return errors.Join(tx.Delete("services", "s1"), tx.Put(other)) })
+	equal(t, "what is there", names(t, s), []string{"services/old", "services/s1"})
 }
 
 func testUniqueMoves(t *testing.T, s store.Store) {
