@@ -113,11 +113,14 @@ func (c *Catalogue) add(comp *compiler, m protoreflect.MessageDescriptor) error 
 		c.plugins = append(c.plugins, s)
 		return nil
 	}
+	c.entities = append(c.entities, s)
+	if !s.HasPaths() {
+		return nil
+	}
 	if c.byPath[s.Path()] != nil {
 		return fmt.Errorf("path %q is taken", s.Path())
 	}
 	c.byPath[s.Path()] = s
-	c.entities = append(c.entities, s)
 	return nil
 }
 
@@ -127,7 +130,8 @@ func (c *Catalogue) Entity(kind string) (*Schema, bool) {
 	return s, ok
 }
 
-// Path finds an entity by its collection's path segment: "key-auths".
+// Path finds an entity by its collection's path segment: "key-auths". Entities
+// without paths are not found.
 func (c *Catalogue) Path(segment string) (*Schema, bool) {
 	s, ok := c.byPath[segment]
 	return s, ok

@@ -59,6 +59,8 @@ type field struct {
 	keys   *field  // of maps
 	values *field
 	target *Schema // of foreign fields
+	// paths are the path segments that a text must not be, or nil.
+	paths map[string]*Schema
 
 	eq, ne, contains   Document
 	oneOf, notOneOf    []string

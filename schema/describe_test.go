@@ -39,6 +39,7 @@ const servicesExample = `{"fields":[
 // and a "required": false.
 const keyAuthExample = `{"fields":[
   {"consumer":{"type":"foreign","reference":"consumers","eq":null}},
+  {"consumer_group":{"type":"foreign","reference":"consumer_groups","eq":null}},
   {"protocols":{"type":"set","required":true,"default":["grpc","grpcs","http","https"],"elements":{"type":"string","one_of":["grpc","grpcs","http","https"]}}},
   {"config":{"type":"record","required":true,"fields":[
     {"key_names":{"type":"array","required":true,"default":["apikey"],"elements":{"type":"string"}}},
@@ -67,7 +68,7 @@ func TestDescribeExamples(t *testing.T) {
 			t.Errorf("%s shows no descriptions", tt.schema.Kind())
 		}
 	}
-	if got, want := keyAuth.DescribeConfig().Get("fields"), keyAuth.Describe().Get("fields").Elements()[2].Get("config", "fields"); !Equal(got, want) {
+	if got, want := keyAuth.DescribeConfig().Get("fields"), keyAuth.Describe().Get("fields").Elements()[3].Get("config", "fields"); !Equal(got, want) {
 		t.Errorf("DescribeConfig\n got %s\nwant %s", got, want)
 	}
 }

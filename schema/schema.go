@@ -90,8 +90,22 @@ func (s *Schema) NestedPath() string {
 	return s.Path()
 }
 
+// HasPaths reports that the Admin API has paths for the entity that follow from
+// its schema. The others are only read and written through other paths.
+func (s *Schema) HasPaths() bool { return !s.entity.GetNoPaths() && !s.entity.GetInternal() }
+
 // EndpointKey is the unique field that may stand for the id in a URL, or "".
 func (s *Schema) EndpointKey() string { return s.entity.GetEndpointKey() }
+
+// NameParts are the fields that make the name from which a declarative file
+// derives an id: those that always do, in order, and further ones that are
+// added only where they are set. None: the id is random. The slices are shared.
+func (s *Schema) NameParts() (parts, given []string) {
+	if parts = s.entity.GetNameParts(); len(parts) == 0 && s.EndpointKey() != "" {
+		parts = []string{s.EndpointKey()}
+	}
+	return parts, s.entity.GetNamePartsGiven()
+}
 
 // Global reports that the entity belongs to no workspace.
 func (s *Schema) Global() bool { return s.entity.GetGlobal() }
@@ -192,6 +206,10 @@ func (s *Schema) shape(doc Document) (*record, *variant) {
 // link settles what needs all schemas: references and variants.
 func (s *Schema) link() error {
 	for _, f := range s.record.fields {
+		f.paths = nil
+		if f.rules.GetNotPath() {
+			f.paths = s.catalogue.byPath
+		}
 		if f.typ == typeForeign {
 			target := s.catalogue.byKind[f.rules.GetReference()]
 			if target == nil {

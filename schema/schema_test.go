@@ -420,3 +420,56 @@ func TestLimitPlugins(t *testing.T) {
 		}
 	}
 }
+
+// TestNoPaths wants an entity without paths found by its kind only, and refuses
+// no name because of it.
+func TestNoPaths(t *testing.T) {
+	c := load(t)
+	s, ok := c.Entity("consumer_group_consumers")
+	if !ok || s.HasPaths() {
+		t.Fatalf("consumer_group_consumers: %v, has paths", ok)
+	}
+	if _, ok := c.Path("consumer_group_consumers"); ok {
+		t.Error("found by a path")
+	}
+	workspaces, _ := c.Entity("workspaces")
+	if !workspaces.HasPaths() || !workspaces.Global() {
+		t.Error("workspaces have no paths or belong to one")
+	}
+	for name, want := range map[string]string{
+		"consumer_group_consumers": "", "consumers": `{"name":"must not be the path of an entity: consumers"}`, "default": "",
+	} {
+		got := violation(workspaces.Validate(complete(t, workspaces, `{"name":"`+name+`"}`), Insert)).String()
+		if got != want {
+			t.Errorf("a workspace %s: %s, want %s", name, got, want)
+		}
+	}
+}
+
+func TestNameParts(t *testing.T) {
+	for _, tt := range []struct{ kind, parts, given string }{
+		{"services", "name", ""},
+		{"consumers", "username", ""},
+		{"consumer_groups", "name", ""},
+		{"certificates", "", ""},
+		{"plugins", "name route service consumer", "consumer_group"},
+		{"consumer_group_consumers", "consumer_group consumer", ""},
+	} {
+		parts, given := entity(t, tt.kind).NameParts()
+		if strings.Join(parts, " ") != tt.parts || strings.Join(given, " ") != tt.given {
+			t.Errorf("%s: %v and %v", tt.kind, parts, given)
+		}
+	}
+}
+
+func TestValidateReplace(t *testing.T) {
+	s := entity(t, "workspaces")
+	old := complete(t, s, `{"id":"`+someID+`","name":"a"}`)
+	if err := s.ValidateReplace(old, complete(t, s, `{"name":"a","comment":"x"}`)); err != nil {
+		t.Errorf("the same name: %v", err)
+	}
+	const want = "schema violation (name: immutable field cannot be updated)"
+	if err := s.ValidateReplace(old, complete(t, s, `{"name":"b"}`)); err == nil || err.Error() != want {
+		t.Errorf("another name: %v, want %s", err, want)
+	}
+}

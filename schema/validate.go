@@ -109,17 +109,30 @@ func (s *Schema) validate(current, doc Document, op Op) error {
 	j := judge{op: op}
 	fail = j.fields(rec, doc)
 	if !current.IsAbsent() {
-		for _, f := range rec.fields {
-			if f.rules.GetImmutable() && !Equal(current.Get(f.name), doc.Get(f.name)) {
-				fail.put(String("immutable field cannot be updated"), f.name)
-			}
-		}
+		rec.immutable(current, doc, &fail)
 	}
 	j.checks(rec.checks, doc, &fail)
 	if v != nil {
 		j.checks(v.checks, doc, &fail)
 	}
 	return fail.error()
+}
+
+// ValidateReplace refuses a PUT over an entity that changes immutable fields:
+// what is built on them, such as the workspace of an entity, would be lost. It
+// is asked beside Validate. The error is nil or a *ViolationError.
+func (s *Schema) ValidateReplace(current, doc Document) error {
+	var fail failures
+	s.record.immutable(current, doc, &fail)
+	return fail.error()
+}
+
+func (r *record) immutable(current, doc Document, fail *failures) {
+	for _, f := range r.fields {
+		if f.rules.GetImmutable() && !Equal(current.Get(f.name), doc.Get(f.name)) {
+			fail.put(String("immutable field cannot be updated"), f.name)
+		}
+	}
 }
 
 // subschemaText says why the subschema key picks none.
@@ -397,6 +410,9 @@ func (f *field) rule(v Document) string {
 	}
 	if !f.contains.IsAbsent() && !contains(v, f.contains) {
 		return "expected to contain: " + show(f.contains)
+	}
+	if f.paths[v.Text()] != nil {
+		return "must not be the path of an entity: " + v.Text()
 	}
 	if f.check != nil && v.Kind() == KindString {
 		if text := f.check(v.Text()); text != "" {

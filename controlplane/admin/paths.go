@@ -76,9 +76,12 @@ func newPaths(catalogue *schema.Catalogue) *paths {
 		singular:  map[string]map[string]nested{},
 	}
 	for _, child := range catalogue.Entities() {
+		if !child.HasPaths() {
+			continue
+		}
 		for _, f := range child.Foreign() {
 			parent, ok := catalogue.Entity(f.Kind)
-			if !ok {
+			if !ok || !parent.HasPaths() {
 				continue
 			}
 			put(p.nested, parent.Path(), child.NestedPath(), nested{child, f.Field})
@@ -240,6 +243,9 @@ func (p *paths) templates() []string {
 		all = append(all, f.template)
 	}
 	for _, s := range p.catalogue.Entities() {
+		if !s.HasPaths() {
+			continue
+		}
 		one := "/" + s.Path() + "/{" + s.Kind() + "}"
 		all = append(all, "/"+s.Path(), one)
 		for field := range p.singular[s.Path()] {
@@ -258,7 +264,8 @@ func (p *paths) kind(name string) (*schema.Schema, bool) {
 	if s, ok := p.catalogue.Path(name); ok {
 		return s, true
 	}
-	return p.catalogue.Entity(name)
+	s, ok := p.catalogue.Entity(name)
+	return s, ok && s.HasPaths()
 }
 
 // child finds the relation of a nested collection, by the nested path or the

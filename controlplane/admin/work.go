@@ -125,6 +125,11 @@ func (w *work) put(s *schema.Schema, ref string, body schema.Document) (stored, 
 		return stored{}, err
 	}
 	out := stored{s, e.ID, doc}
+	if exists {
+		if err := s.ValidateReplace(old.doc, doc); err != nil {
+			return stored{}, err
+		}
+	}
 	if !exists && field != "id" {
 		// The body may name the id of another entity, which is not to be
 		// replaced under a new name.

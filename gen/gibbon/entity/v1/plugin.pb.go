@@ -34,6 +34,7 @@ type Plugin struct {
 	Route         *Reference             `protobuf:"bytes,6,opt,name=route,proto3" json:"route,omitempty"`
 	Service       *Reference             `protobuf:"bytes,7,opt,name=service,proto3" json:"service,omitempty"`
 	Consumer      *Reference             `protobuf:"bytes,8,opt,name=consumer,proto3" json:"consumer,omitempty"`
+	ConsumerGroup *Reference             `protobuf:"bytes,9,opt,name=consumer_group,json=consumerGroup,proto3" json:"consumer_group,omitempty"`
 	Config        []byte                 `protobuf:"bytes,10,opt,name=config,proto3" json:"config,omitempty"`
 	Protocols     []string               `protobuf:"bytes,11,rep,name=protocols,proto3" json:"protocols,omitempty"`
 	Enabled       bool                   `protobuf:"varint,12,opt,name=enabled,proto3" json:"enabled,omitempty"`
@@ -128,6 +129,13 @@ func (x *Plugin) GetConsumer() *Reference {
 	return nil
 }
 
+func (x *Plugin) GetConsumerGroup() *Reference {
+	if x != nil {
+		return x.ConsumerGroup
+	}
+	return nil
+}
+
 func (x *Plugin) GetConfig() []byte {
 	if x != nil {
 		return x.Config
@@ -160,8 +168,7 @@ var File_gibbon_entity_v1_plugin_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_plugin_proto_rawDesc = "" +
 	"\n" +
-	"\x1dgibbon/entity/v1/plugin.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xf4\n" +
-	"\n" +
+	"\x1dgibbon/entity/v1/plugin.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xc5\f\n" +
 	"\x06Plugin\x126\n" +
 	"\x02id\x18\x01 \x01(\tB&\xca\xf3\x18\"\xa8\x01\x01\xb0\x01\x01\xaa\x02\x19The plugin instance's id.R\x02id\x12/\n" +
 	"\x04name\x18\x02 \x01(\tB\x1b\xca\xf3\x18\x17\x10\x01\xaa\x02\x12The plugin's name.R\x04name\x12Y\n" +
@@ -172,21 +179,22 @@ const file_gibbon_entity_v1_plugin_proto_rawDesc = "" +
 	"updated_at\x18\x05 \x01(\x03BO\xca\xf3\x18K\xb0\x01\x01\xb8\x01\x01\xaa\x02?When the instance was last changed, in seconds since the epoch.\xb8\x02\x01R\tupdatedAt\x12d\n" +
 	"\x05route\x18\x06 \x01(\v2\x1b.gibbon.entity.v1.ReferenceB1\xca\xf3\x18-\x1a\x04null\xea\x01\x06routes\xf0\x01\x01\xaa\x02\x18Run for this route only.R\x05route\x12l\n" +
 	"\aservice\x18\a \x01(\v2\x1b.gibbon.entity.v1.ReferenceB5\xca\xf3\x181\x1a\x04null\xea\x01\bservices\xf0\x01\x01\xaa\x02\x1aRun for this service only.R\aservice\x12p\n" +
-	"\bconsumer\x18\b \x01(\v2\x1b.gibbon.entity.v1.ReferenceB7\xca\xf3\x183\x1a\x04null\xea\x01\tconsumers\xf0\x01\x01\xaa\x02\x1bRun for this consumer only.R\bconsumer\x12B\n" +
+	"\bconsumer\x18\b \x01(\v2\x1b.gibbon.entity.v1.ReferenceB7\xca\xf3\x183\x1a\x04null\xea\x01\tconsumers\xf0\x01\x01\xaa\x02\x1bRun for this consumer only.R\bconsumer\x12\x8f\x01\n" +
+	"\x0econsumer_group\x18\t \x01(\v2\x1b.gibbon.entity.v1.ReferenceBK\xca\xf3\x18G\x1a\x04null\xea\x01\x0fconsumer_groups\xf0\x01\x01\xaa\x02)Run for the consumers of this group only.R\rconsumerGroup\x12B\n" +
 	"\x06config\x18\n" +
 	" \x01(\fB*\xca\xf3\x18&\b\x02\x10\x01\xaa\x02\x1fThe plugin's own configuration.R\x06config\x12\x90\x01\n" +
 	"\tprotocols\x18\v \x03(\tBr\xca\xf3\x18n\b\x01\x10\x01\x1a\x1f[\"grpc\",\"grpcs\",\"http\",\"https\"]\xfa\x01\x1a2\x04grpc2\x05grpcs2\x04http2\x05https\xaa\x02)The protocols that the instance runs for.R\tprotocols\x12H\n" +
 	"\aenabled\x18\f \x01(\bB.\xca\xf3\x18*\x10\x01\x1a\x04true\xaa\x02\x1fA disabled instance is not run.R\aenabled\x12H\n" +
-	"\x04tags\x18\x0e \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags:\xfe\x01\xd2\xf3\x18\xf9\x01\n" +
-	"\aplugins\"\rinstance_name2 \n" +
+	"\x04tags\x18\x0e \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags:\xc3\x02\xd2\xf3\x18\xbe\x02\n" +
+	"\aplugins\"\rinstance_name20\n" +
 	"\x04name\n" +
 	"\x05route\n" +
 	"\aservice\n" +
-	"\bconsumer:\x04nameH\x01Z\x04nameb?\n" +
+	"\bconsumer\n" +
+	"\x0econsumer_group:\x04nameH\x01Z\x04nameb?\n" +
 	"\tprotocols\x12\x05route\"+must match the associated route's protocolsbn\n" +
-	"\tprotocols\x12\aservice\x1a\x06routes\"Pmust match the protocols of at least one route pointing to this Plugin's serviceB\x10\n" +
-	"\x0e_instance_nameJ\x04\b\t\x10\n" +
-	"J\x04\b\r\x10\x0eB@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1;entitypbb\x06proto3"
+	"\tprotocols\x12\aservice\x1a\x06routes\"Pmust match the protocols of at least one route pointing to this Plugin's service\x8a\x01\x04name\x8a\x01\x05route\x8a\x01\aservice\x8a\x01\bconsumer\x9a\x01\x0econsumer_groupB\x10\n" +
+	"\x0e_instance_nameJ\x04\b\r\x10\x0eB@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1;entitypbb\x06proto3"
 
 var (
 	file_gibbon_entity_v1_plugin_proto_rawDescOnce sync.Once
@@ -209,11 +217,12 @@ var file_gibbon_entity_v1_plugin_proto_depIdxs = []int32{
 	1, // 0: gibbon.entity.v1.Plugin.route:type_name -> gibbon.entity.v1.Reference
 	1, // 1: gibbon.entity.v1.Plugin.service:type_name -> gibbon.entity.v1.Reference
 	1, // 2: gibbon.entity.v1.Plugin.consumer:type_name -> gibbon.entity.v1.Reference
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	1, // 3: gibbon.entity.v1.Plugin.consumer_group:type_name -> gibbon.entity.v1.Reference
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_gibbon_entity_v1_plugin_proto_init() }

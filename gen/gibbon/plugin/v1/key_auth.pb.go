@@ -128,7 +128,7 @@ var File_gibbon_plugin_v1_key_auth_proto protoreflect.FileDescriptor
 
 const file_gibbon_plugin_v1_key_auth_proto_rawDesc = "" +
 	"\n" +
-	"\x1fgibbon/plugin/v1/key_auth.proto\x12\x10gibbon.plugin.v1\x1a\x1dgibbon/schema/v1/schema.proto\"\xb6\x06\n" +
+	"\x1fgibbon/plugin/v1/key_auth.proto\x12\x10gibbon.plugin.v1\x1a\x1dgibbon/schema/v1/schema.proto\"\xb7\x06\n" +
 	"\aKeyAuth\x12\x8b\x01\n" +
 	"\tkey_names\x18\x01 \x03(\tBn\xca\xf3\x18j\x10\x01\x1a\n" +
 	"[\"apikey\"]\xfa\x01\x1f\x9a\x02\vheader_name\xaa\x02\x0eA header name.\xaa\x027Names under which the key is looked for, in this order.R\bkeyNames\x12s\n" +
@@ -139,8 +139,8 @@ const file_gibbon_plugin_v1_key_auth_proto_rawDesc = "" +
 	"keyInQuery\x12W\n" +
 	"\vkey_in_body\x18\x06 \x01(\bB7\xca\xf3\x183\x10\x01\x1a\x05false\xaa\x02'Look in a form, JSON or multipart body.R\tkeyInBody\x12X\n" +
 	"\x10run_on_preflight\x18\a \x01(\bB.\xca\xf3\x18*\x10\x01\x1a\x04true\xaa\x02\x1fAsk for the key on OPTIONS too.R\x0erunOnPreflight\x12B\n" +
-	"\x05realm\x18\b \x01(\tB'\xca\xf3\x18#\xaa\x02 Realm named in WWW-Authenticate.H\x01R\x05realm\x88\x01\x01:\x1b\xda\xf3\x18\x17\n" +
-	"\bkey-auth\x12\x053.8.1\x18\xe2\t*\x01\x03B\f\n" +
+	"\x05realm\x18\b \x01(\tB'\xca\xf3\x18#\xaa\x02 Realm named in WWW-Authenticate.H\x01R\x05realm\x88\x01\x01:\x1c\xda\xf3\x18\x18\n" +
+	"\bkey-auth\x12\x053.8.1\x18\xe2\t*\x02\x03\x04B\f\n" +
 	"\n" +
 	"_anonymousB\b\n" +
 	"\x06_realmB@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/plugin/v1;pluginpbb\x06proto3"

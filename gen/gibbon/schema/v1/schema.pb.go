@@ -37,7 +37,8 @@ const (
 	// TYPE_SET is a repeated field whose duplicates are dropped, order kept.
 	Type_TYPE_SET Type = 1
 	// TYPE_CONFIG is a bytes field that holds the canonical JSON of a record
-	// whose schema the entity's subschema_key picks (a plugin's config).
+	// whose schema the entity's subschema_key picks (a plugin's config). Where
+	// there is no such key, the record may have any members.
 	Type_TYPE_CONFIG Type = 2
 	// TYPE_JSON is a bytes field that holds any JSON value, kept as it came.
 	Type_TYPE_JSON Type = 3
@@ -266,7 +267,10 @@ type Field struct {
 	// text occurs: ?name=pay.
 	Searchable bool `protobuf:"varint,42,opt,name=searchable,proto3" json:"searchable,omitempty"`
 	// flavors are the router flavors in which the field exists; none: in all.
-	Flavors       []string `protobuf:"bytes,43,rep,name=flavors,proto3" json:"flavors,omitempty"`
+	Flavors []string `protobuf:"bytes,43,rep,name=flavors,proto3" json:"flavors,omitempty"`
+	// not_path refuses a text that is the path segment of a collection of
+	// entities: the name of a workspace, which stands in the same place.
+	NotPath       bool `protobuf:"varint,44,opt,name=not_path,json=notPath,proto3" json:"not_path,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -600,6 +604,13 @@ func (x *Field) GetFlavors() []string {
 		return x.Flavors
 	}
 	return nil
+}
+
+func (x *Field) GetNotPath() bool {
+	if x != nil {
+		return x.NotPath
+	}
+	return false
 }
 
 // Range is an inclusive range.
@@ -1818,9 +1829,15 @@ type Entity struct {
 	Internal bool `protobuf:"varint,16,opt,name=internal,proto3" json:"internal,omitempty"`
 	// name_parts are the fields that make the name from which a declarative file
 	// derives an id. None: the endpoint key, and without one the id is random.
-	NameParts     []string `protobuf:"bytes,17,rep,name=name_parts,json=nameParts,proto3" json:"name_parts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NameParts []string `protobuf:"bytes,17,rep,name=name_parts,json=nameParts,proto3" json:"name_parts,omitempty"`
+	// no_paths entities are stored like others, but have no paths that follow
+	// from the schema: they are read and written through paths of their own.
+	NoPaths bool `protobuf:"varint,18,opt,name=no_paths,json=noPaths,proto3" json:"no_paths,omitempty"`
+	// name_parts_given are further parts of that name, which are added only when
+	// they are there: a field that came later leaves the ids of the others alone.
+	NamePartsGiven []string `protobuf:"bytes,19,rep,name=name_parts_given,json=namePartsGiven,proto3" json:"name_parts_given,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Entity) Reset() {
@@ -1968,6 +1985,20 @@ func (x *Entity) GetInternal() bool {
 func (x *Entity) GetNameParts() []string {
 	if x != nil {
 		return x.NameParts
+	}
+	return nil
+}
+
+func (x *Entity) GetNoPaths() bool {
+	if x != nil {
+		return x.NoPaths
+	}
+	return false
+}
+
+func (x *Entity) GetNamePartsGiven() []string {
+	if x != nil {
+		return x.NamePartsGiven
 	}
 	return nil
 }
@@ -2382,7 +2413,7 @@ var File_gibbon_schema_v1_schema_proto protoreflect.FileDescriptor
 
 const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\n" +
-	"\x1dgibbon/schema/v1/schema.proto\x12\x10gibbon.schema.v1\x1a google/protobuf/descriptor.proto\"\xfb\f\n" +
+	"\x1dgibbon/schema/v1/schema.proto\x12\x10gibbon.schema.v1\x1a google/protobuf/descriptor.proto\"\x96\r\n" +
 	"\x05Field\x12*\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x16.gibbon.schema.v1.TypeR\x04type\x12\x1a\n" +
 	"\brequired\x18\x02 \x01(\bR\brequired\x12\x1d\n" +
@@ -2434,7 +2465,8 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\n" +
 	"searchable\x18* \x01(\bR\n" +
 	"searchable\x12\x18\n" +
-	"\aflavors\x18+ \x03(\tR\aflavorsB\n" +
+	"\aflavors\x18+ \x03(\tR\aflavors\x12\x19\n" +
+	"\bnot_path\x18, \x01(\bR\anotPathB\n" +
 	"\n" +
 	"\b_defaultB\x05\n" +
 	"\x03_eqB\x05\n" +
@@ -2542,7 +2574,7 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\x04when\x18\x01 \x03(\v2\x1b.gibbon.schema.v1.ConditionR\x04when\x12\x16\n" +
 	"\x06fields\x18\x02 \x03(\tR\x06fields\";\n" +
 	"\bDenyWhen\x12/\n" +
-	"\x04when\x18\x01 \x03(\v2\x1b.gibbon.schema.v1.ConditionR\x04when\"\x85\x05\n" +
+	"\x04when\x18\x01 \x03(\v2\x1b.gibbon.schema.v1.ConditionR\x04when\"\xca\x05\n" +
 	"\x06Entity\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1f\n" +
@@ -2566,7 +2598,9 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"nested_key\x18\x0f \x01(\tR\tnestedKey\x12\x1a\n" +
 	"\binternal\x18\x10 \x01(\bR\binternal\x12\x1d\n" +
 	"\n" +
-	"name_parts\x18\x11 \x03(\tR\tnameParts\":\n" +
+	"name_parts\x18\x11 \x03(\tR\tnameParts\x12\x19\n" +
+	"\bno_paths\x18\x12 \x01(\bR\anoPaths\x12(\n" +
+	"\x10name_parts_given\x18\x13 \x03(\tR\x0enamePartsGiven\":\n" +
 	"\x0eTransformation\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05input\x18\x02 \x03(\tR\x05input\"k\n" +
