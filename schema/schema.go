@@ -97,16 +97,6 @@ func (s *Schema) HasPaths() bool { return !s.entity.GetNoPaths() && !s.entity.Ge
 // EndpointKey is the unique field that may stand for the id in a URL, or "".
 func (s *Schema) EndpointKey() string { return s.entity.GetEndpointKey() }
 
-// NameParts are the fields that make the name from which a declarative file
-// derives an id: those that always do, in order, and further ones that are
-// added only where they are set. None: the id is random. The slices are shared.
-func (s *Schema) NameParts() (parts, given []string) {
-	if parts = s.entity.GetNameParts(); len(parts) == 0 && s.EndpointKey() != "" {
-		parts = []string{s.EndpointKey()}
-	}
-	return parts, s.entity.GetNamePartsGiven()
-}
-
 // Global reports that the entity belongs to no workspace.
 func (s *Schema) Global() bool { return s.entity.GetGlobal() }
 

@@ -446,22 +446,6 @@ func TestNoPaths(t *testing.T) {
 	}
 }
 
-func TestNameParts(t *testing.T) {
-	for _, tt := range []struct{ kind, parts, given string }{
-		{"services", "name", ""},
-		{"consumers", "username", ""},
-		{"consumer_groups", "name", ""},
-		{"certificates", "", ""},
-		{"plugins", "name route service consumer", "consumer_group"},
-		{"consumer_group_consumers", "consumer_group consumer", ""},
-	} {
-		parts, given := entity(t, tt.kind).NameParts()
-		if strings.Join(parts, " ") != tt.parts || strings.Join(given, " ") != tt.given {
-			t.Errorf("%s: %v and %v", tt.kind, parts, given)
-		}
-	}
-}
-
 func TestValidateReplace(t *testing.T) {
 	s := entity(t, "workspaces")
 	old := complete(t, s, `{"id":"`+someID+`","name":"a"}`)

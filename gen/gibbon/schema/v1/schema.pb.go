@@ -1828,16 +1828,15 @@ type Entity struct {
 	// not stored as entities.
 	Internal bool `protobuf:"varint,16,opt,name=internal,proto3" json:"internal,omitempty"`
 	// name_parts are the fields that make the name from which a declarative file
-	// derives an id. None: the endpoint key, and without one the id is random.
+	// derives an id. None: the endpoint key, and without one the id is random. A
+	// part with a question mark after it adds nothing where it is not given, so
+	// that a field that came later leaves the names of other entities alone.
 	NameParts []string `protobuf:"bytes,17,rep,name=name_parts,json=nameParts,proto3" json:"name_parts,omitempty"`
 	// no_paths entities are stored like others, but have no paths that follow
 	// from the schema: they are read and written through paths of their own.
-	NoPaths bool `protobuf:"varint,18,opt,name=no_paths,json=noPaths,proto3" json:"no_paths,omitempty"`
-	// name_parts_given are further parts of that name, which are added only when
-	// they are there: a field that came later leaves the ids of the others alone.
-	NamePartsGiven []string `protobuf:"bytes,19,rep,name=name_parts_given,json=namePartsGiven,proto3" json:"name_parts_given,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	NoPaths       bool `protobuf:"varint,18,opt,name=no_paths,json=noPaths,proto3" json:"no_paths,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Entity) Reset() {
@@ -1994,13 +1993,6 @@ func (x *Entity) GetNoPaths() bool {
 		return x.NoPaths
 	}
 	return false
-}
-
-func (x *Entity) GetNamePartsGiven() []string {
-	if x != nil {
-		return x.NamePartsGiven
-	}
-	return nil
 }
 
 // Transformation is a change of an entity that the engine has in code, such as
@@ -2574,7 +2566,7 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\x04when\x18\x01 \x03(\v2\x1b.gibbon.schema.v1.ConditionR\x04when\x12\x16\n" +
 	"\x06fields\x18\x02 \x03(\tR\x06fields\";\n" +
 	"\bDenyWhen\x12/\n" +
-	"\x04when\x18\x01 \x03(\v2\x1b.gibbon.schema.v1.ConditionR\x04when\"\xca\x05\n" +
+	"\x04when\x18\x01 \x03(\v2\x1b.gibbon.schema.v1.ConditionR\x04when\"\xa0\x05\n" +
 	"\x06Entity\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1f\n" +
@@ -2599,8 +2591,7 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\binternal\x18\x10 \x01(\bR\binternal\x12\x1d\n" +
 	"\n" +
 	"name_parts\x18\x11 \x03(\tR\tnameParts\x12\x19\n" +
-	"\bno_paths\x18\x12 \x01(\bR\anoPaths\x12(\n" +
-	"\x10name_parts_given\x18\x13 \x03(\tR\x0enamePartsGiven\":\n" +
+	"\bno_paths\x18\x12 \x01(\bR\anoPaths\":\n" +
 	"\x0eTransformation\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05input\x18\x02 \x03(\tR\x05input\"k\n" +
