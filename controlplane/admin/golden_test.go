@@ -135,12 +135,13 @@ type names struct{ ids []string }
 
 var (
 	idPattern    = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`)
-	timePattern  = regexp.MustCompile(`"(created_at|updated_at|last_seen)":1[0-9]{9}\b`)
+	timePattern  = regexp.MustCompile(`"(created_at|updated_at|last_seen)":1[0-9]{9}(?:\.[0-9]+)?\b`)
 	pidPattern   = regexp.MustCompile(`"(master|pid)":[0-9]+|"workers":\[[0-9]+\]`)
 	sizePattern  = regexp.MustCompile(`"[0-9.]+ ([KMG]iB)"|("(?:allocated_slabs|capacity|http_allocated_gc)":)[0-9]+`)
 	countPattern = regexp.MustCompile(`"(connections_[a-z]+|total_requests)":[0-9]+`)
 	ttlPattern   = regexp.MustCompile(`"ttl":(?:9999[0-9]|100000)\b`)
-	keyPattern   = regexp.MustCompile(`"key":"[0-9A-Za-z]{32}"`)
+	keyPattern   = regexp.MustCompile(`"(key|secret|client_id|client_secret|access_token|code)":"[0-9A-Za-z]{32}"`)
+	hashPattern  = regexp.MustCompile(`\$pbkdf2[^"]*`)
 	tokenPattern = regexp.MustCompile(`(offset["=:]+)[A-Za-z0-9+/%=]{40,}`)
 	namePattern  = regexp.MustCompile(`<id [0-9]+>`)
 )
@@ -159,7 +160,8 @@ func (n *names) hide(text string) string {
 	text = sizePattern.ReplaceAllString(text, `$2"<size> $1"`)
 	text = countPattern.ReplaceAllString(text, `"$1":"<n>"`)
 	text = ttlPattern.ReplaceAllString(text, `"ttl":"<100000>"`)
-	text = keyPattern.ReplaceAllString(text, `"key":"<key>"`)
+	text = keyPattern.ReplaceAllString(text, `"$1":"<$1>"`)
+	text = hashPattern.ReplaceAllString(text, `<hash>`)
 	return tokenPattern.ReplaceAllString(text, `${1}<token>`)
 }
 
