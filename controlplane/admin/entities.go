@@ -110,31 +110,24 @@ func (e *entities) List(ctx context.Context, in *adminpb.ListRequest) (*adminpb.
 	now := time.Now()
 	var data []schema.Document
 	next := ""
+	var repeat []string
 	err = e.server.view(ctx, func(r view) error {
+		var found []stored
 		if id, asked := customID(c, in, t); asked {
-			var err error
-			data, err = byUnique(r, t.schema, "custom_id", id, now)
-			return err
-		}
-		query, err := e.query(r, t, c, in)
-		if err != nil {
-			return err
-		}
-		entities, more, err := r.List(query)
-		if err != nil {
-			return err
-		}
-		for _, entity := range entities {
-			one, err := open(t.schema, entity)
-			if err != nil {
+			found, err = byUnique(r, t.schema, "custom_id", id)
+		} else {
+			var l listing
+			if l, err = e.listing(r, t, c, in); err != nil {
 				return err
 			}
-			data = append(data, t.schema.Render(one.doc, now))
+			repeat = l.repeated(t.parent != nil)
+			found, next, err = l.page(r)
 		}
-		if more {
-			next = token(entities[len(entities)-1].ID)
+		if err != nil {
+			return err
 		}
-		return nil
+		data, err = show(ctx, r, t.schema, found, now)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -142,24 +135,34 @@ func (e *entities) List(ctx context.Context, in *adminpb.ListRequest) (*adminpb.
 	if c == nil {
 		return listResponse(data, next)
 	}
-	repeat := c.query
-	if t.parent != nil {
-		repeat = nil // Kong repeats nothing on nested lists
-	}
-	c.answer = page(data, next, c.path, repeat).AppendJSON(nil)
+	c.answer = page(data, next, c.path, c.query, repeat...).AppendJSON(nil)
 	return &adminpb.ListResponse{}, nil
 }
 
-// query is what the store is asked for. The parent is looked up before the
+// show is what clients see of entities of one kind.
+func show(ctx context.Context, r view, s *schema.Schema, found []stored, now time.Time) ([]schema.Document, error) {
+	data := make([]schema.Document, len(found))
+	for i, one := range found {
+		data[i] = s.Render(one.doc, now)
+	}
+	if more := hooksOf(s).show; more != nil && len(data) > 0 {
+		if err := more(ctx, r, s, data); err != nil {
+			return nil, err
+		}
+	}
+	return data, nil
+}
+
+// listing is the page that is asked for. The parent is looked up before the
 // options are judged, as Kong does.
-func (e *entities) query(r view, t target, c *carrier, in *adminpb.ListRequest) (store.Query, error) {
+func (e *entities) listing(r view, t target, c *carrier, in *adminpb.ListRequest) (listing, error) {
 	parent, err := t.relation(r)
 	if err != nil {
-		return store.Query{}, err
+		return listing{}, err
 	}
-	query := store.Query{Workspace: r.of(t.schema), Kind: t.schema.Kind(), Parent: parent.reference()}
-	if query.Limit, err = pageSize(c, in.GetSize()); err != nil {
-		return query, err
+	l := listing{schema: t.schema, query: store.Query{Workspace: r.of(t.schema), Kind: t.schema.Kind(), Parent: parent.reference()}}
+	if l.query.Limit, err = pageSize(c, in.GetSize()); err != nil {
+		return l, err
 	}
 	given := in.GetTags() != ""
 	if c != nil {
@@ -168,19 +171,18 @@ func (e *entities) query(r view, t target, c *carrier, in *adminpb.ListRequest) 
 	if given && t.schema.HasTags() {
 		filter, err := parseTags(text(c, "tags", in.GetTags()))
 		if err != nil {
-			return query, err
+			return l, err
 		}
 		// Nested lists ignore the filter, but not its syntax.
 		if parent == nil {
-			query.Tags, query.AnyTag = filter.tags, filter.any
+			l.query.Tags, l.query.AnyTag = filter.tags, filter.any
 		}
 	}
-	after, err := parseToken(text(c, "offset", in.GetOffset()), 1)
-	if err != nil {
-		return query, err
+	if parent != nil && hooksOf(t.schema).newestFirst {
+		l.sortBy, l.desc, l.counted = "created_at", true, true
 	}
-	query.AfterID = after[0]
-	return query, nil
+	l.narrowed(c, in)
+	return l, l.from(text(c, "offset", in.GetOffset()))
 }
 
 // customID is the value that a list is narrowed down to by ?custom_id=, where
@@ -197,7 +199,7 @@ func customID(c *carrier, in *adminpb.ListRequest, t target) (id string, asked b
 }
 
 // byUnique is the page of the one entity with a unique value, or of none.
-func byUnique(r view, s *schema.Schema, field, value string, now time.Time) ([]schema.Document, error) {
+func byUnique(r view, s *schema.Schema, field, value string) ([]stored, error) {
 	if value == "" {
 		return nil, badRequest(field + " must be an unempty string")
 	}
@@ -209,10 +211,7 @@ func byUnique(r view, s *schema.Schema, field, value string, now time.Time) ([]s
 		return nil, err
 	}
 	one, err := open(s, entity)
-	if err != nil {
-		return nil, err
-	}
-	return []schema.Document{s.Render(one.doc, now)}, nil
+	return []stored{one}, err
 }
 
 func listResponse(data []schema.Document, next string) (*adminpb.ListResponse, error) {
@@ -232,23 +231,43 @@ func (e *entities) Get(ctx context.Context, in *adminpb.GetRequest) (*adminpb.En
 	if err != nil {
 		return nil, err
 	}
-	var found stored
+	var body schema.Document
 	err = e.server.view(ctx, func(r view) error {
-		if t.singular {
-			found, err = t.referred(r)
-			return err
-		}
-		parent, err := t.relation(r)
+		found, err := t.get(r)
 		if err != nil {
 			return err
 		}
-		found, err = findIn(r, t.schema, parent, t.ref)
+		data, err := show(ctx, r, found.schema, []stored{found}, time.Now())
+		if err != nil {
+			return err
+		}
+		body = data[0]
+		if wrap := hooksOf(found.schema).wrap; wrap != nil && !t.singular {
+			body, err = wrap(ctx, r, found, body)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return entityAnswer(ctx, http.StatusOK, found.render(time.Now()))
+	return entityAnswer(ctx, http.StatusOK, body)
+}
+
+// get finds the entity that a GET asks for.
+func (t target) get(r view) (stored, error) {
+	if t.singular {
+		return t.referred(r)
+	}
+	parent, err := t.relation(r)
+	if err != nil {
+		return stored{}, err
+	}
+	found, err := findIn(r, t.schema, parent, t.ref)
+	var missing *missingError
+	if hooksOf(t.schema).codedMissing && parent == nil && errors.As(err, &missing) {
+		return stored{}, errMissing(missing.by)
+	}
+	return found, err
 }
 
 // referred is the entity that the parent's field names; errNotFound for none.
@@ -268,15 +287,13 @@ func (t target) referred(r view) (stored, error) {
 	return found, err
 }
 
-func (s stored) render(now time.Time) schema.Document { return s.schema.Render(s.doc, now) }
-
 // Create implements adminpb.EntitiesServer.
 func (e *entities) Create(ctx context.Context, in *adminpb.CreateRequest) (*adminpb.EntityResponse, error) {
 	t, err := e.target(in, "")
 	if err != nil {
 		return nil, err
 	}
-	return e.write(ctx, http.StatusCreated, func(w *work) (stored, error) {
+	return e.write(ctx, in, http.StatusCreated, func(w *work) (stored, error) {
 		parent, err := t.relation(w.view)
 		if err != nil {
 			return stored{}, err
@@ -304,7 +321,7 @@ func (e *entities) Update(ctx context.Context, in *adminpb.UpdateRequest) (*admi
 		return nil, err
 	}
 	body := bodyOf(ctx, in.GetBody())
-	return e.write(ctx, http.StatusOK, func(w *work) (stored, error) {
+	return e.write(ctx, in, http.StatusOK, func(w *work) (stored, error) {
 		if t.singular {
 			found, err := t.referred(w.view)
 			if err != nil {
@@ -327,7 +344,7 @@ func (e *entities) Upsert(ctx context.Context, in *adminpb.UpsertRequest) (*admi
 		return nil, err
 	}
 	read := bodyOf(ctx, in.GetBody())
-	return e.write(ctx, http.StatusOK, func(w *work) (stored, error) {
+	return e.write(ctx, in, http.StatusOK, func(w *work) (stored, error) {
 		if t.singular {
 			return w.putField(t, read)
 		}
@@ -335,11 +352,14 @@ func (e *entities) Upsert(ctx context.Context, in *adminpb.UpsertRequest) (*admi
 		if err != nil {
 			return stored{}, err
 		}
+		if hooksOf(t.schema).mustExist {
+			return w.patch(t.schema, parent, t.ref, read)
+		}
 		body, err := read(t.schema, schema.Document{})
 		if err != nil {
 			return stored{}, err
 		}
-		return w.put(t.schema, t.ref, parent.force(body))
+		return w.put(t.schema, parent, t.ref, parent.force(body))
 	})
 }
 
@@ -366,8 +386,8 @@ func (e *entities) Delete(ctx context.Context, in *adminpb.DeleteRequest) (*admi
 			return err
 		}
 		found, err := findIn(w.view, t.schema, parent, t.ref)
-		if err == nil && hooksOf[t.schema.Kind()].removing != nil {
-			err = hooksOf[t.schema.Kind()].removing(w, found, cascade)
+		if removing := hooksOf(t.schema).removing; err == nil && removing != nil {
+			err = removing(w, found, cascade)
 		}
 		if err == nil {
 			err = w.tx.Delete(found.schema.Kind(), found.id)
@@ -388,17 +408,26 @@ func (e *entities) Delete(ctx context.Context, in *adminpb.DeleteRequest) (*admi
 }
 
 // write runs a transaction that leaves one entity, and answers with it.
-func (e *entities) write(ctx context.Context, status int, f func(*work) (stored, error)) (*adminpb.EntityResponse, error) {
-	var left stored
-	var at time.Time
+func (e *entities) write(ctx context.Context, in interface{ GetSkipHash() bool }, status int, f func(*work) (stored, error)) (*adminpb.EntityResponse, error) {
+	skipHash := in.GetSkipHash()
+	if c := carried(ctx); c != nil {
+		skipHash = flag(c.query, "skip_hash")
+	}
+	var body schema.Document
 	err := e.server.update(ctx, func(w *work) error {
-		var err error
-		left, err = f(w)
-		at = w.now
+		w.skipHash = skipHash
+		left, err := f(w)
+		if err != nil {
+			return err
+		}
+		data, err := show(ctx, w.view, left.schema, []stored{left}, w.now)
+		if err == nil {
+			body = data[0]
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return entityAnswer(ctx, status, left.render(at))
+	return entityAnswer(ctx, status, body)
 }

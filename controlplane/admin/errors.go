@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,6 +33,7 @@ const (
 	codeUniqueKey          = 10
 	codeOptions            = 11
 	codeForeignKeyUnsolved = 13
+	codeReferenced         = 19
 )
 
 // errorDomain says in a google.rpc.ErrorInfo whose errors these are.
@@ -56,6 +59,9 @@ type Error struct {
 	// RetryAfter is a number of seconds for the header of that name; 0: none.
 	RetryAfter int
 
+	// RequestID is shown in the body where Kong does so; "" else.
+	RequestID string
+
 	// cause is what is logged, and never shown.
 	cause error
 }
@@ -72,7 +78,11 @@ func (e *Error) body() schema.Document {
 		return schema.Document{}
 	}
 	if e.Code == 0 {
-		return schema.Object(schema.Member{Name: "message", Value: schema.String(e.Message)})
+		body := key("message", schema.String(e.Message))
+		if e.RequestID != "" {
+			body = body.With(schema.String(e.RequestID), "request_id")
+		}
+		return body
 	}
 	members := []schema.Member{
 		{Name: "code", Value: schema.Int(int64(e.Code))},
@@ -160,6 +170,17 @@ func errNoEntity(name string) *Error {
 }
 func errNoPlugin(name string) *Error {
 	return plain(http.StatusNotFound, fmt.Sprintf("No plugin named '%s'", name))
+}
+func errNoSNI() *Error { return plain(http.StatusNotFound, "SNI not found") }
+
+// errNoGroup is the answer to an ACL that is looked for by a group in which the
+// consumer is not. Kong makes it in a place of its own, with an id of the request.
+func errNoGroup() *Error {
+	e := errNotFound()
+	id := make([]byte, 16)
+	rand.Read(id) // never fails: it ends the program instead
+	e.RequestID = hex.EncodeToString(id)
+	return e
 }
 func errNoControlPlane() *Error {
 	return badRequest("this endpoint is only available when Kong is configured to run as Control Plane for the cluster")
@@ -257,6 +278,15 @@ func errReferenced(e *store.ReferencedError) *Error {
 		Status: http.StatusBadRequest, Code: codeForeignKey, Name: "foreign key violation",
 		Message: fmt.Sprintf("an existing '%s' entity references this '%s' entity", e.By, e.Kind),
 		Fields:  key("@referenced_by", schema.String(e.By)),
+	}
+}
+
+// errStillReferenced says that an entity cannot be deleted because another one
+// names it in a list, of which the store knows nothing.
+func errStillReferenced(what, id, by, byID string) *Error {
+	return &Error{
+		Status: http.StatusBadRequest, Code: codeReferenced, Name: "referenced by others",
+		Message: fmt.Sprintf("%s %s is still referenced by %s (id = %s)", what, id, by, byID),
 	}
 }
 

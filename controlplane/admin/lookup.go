@@ -67,6 +67,16 @@ func keyOf(s *schema.Schema, ref string) (field string, by schema.Document, err 
 // find finds an entity by a ref. The error is a *missingError when there is
 // none.
 func find(r view, s *schema.Schema, ref string) (stored, error) {
+	if k := hooksOf(s); k.alias != nil && !isID(ref) {
+		id, err := k.alias(r, ref)
+		if errors.Is(err, store.ErrNotFound) {
+			err = k.noAlias()
+		}
+		if err != nil {
+			return stored{}, err
+		}
+		ref = id
+	}
 	field, by, err := keyOf(s, ref)
 	if err != nil {
 		return stored{}, err
@@ -118,6 +128,13 @@ func (r *relation) holds(child stored) bool {
 // findIn finds an entity by a ref, among those of a parent if there is one, and
 // as the last resort by the lookup field, if exactly one entity has that value.
 func findIn(r view, s *schema.Schema, parent *relation, ref string) (stored, error) {
+	if parent.names(s, ref) {
+		found, err := findNamed(r, s, parent, ref)
+		if k := hooksOf(s); k.noName != nil && errors.Is(err, store.ErrNotFound) {
+			err = k.noName()
+		}
+		return found, err
+	}
 	found, err := find(r, s, ref)
 	switch {
 	case err == nil && (parent == nil || parent.holds(found)):
@@ -144,6 +161,33 @@ func findIn(r view, s *schema.Schema, parent *relation, ref string) (stored, err
 		return stored{}, errAmbiguous(s.EndpointKey(), s.LookupField(), ref, ids)
 	}
 	return same[0], nil
+}
+
+// names tells whether a ref below the parent is the nested key of a child.
+func (r *relation) names(s *schema.Schema, ref string) bool {
+	return r != nil && s.NestedKey() != "" && !isID(ref)
+}
+
+// findNamed finds a child by its nested key. The error is a *missingError when
+// there is none.
+func findNamed(r view, s *schema.Schema, parent *relation, ref string) (stored, error) {
+	// The key may be written in another form than it is stored in.
+	body, err := s.Expand(key(s.NestedKey(), schema.String(ref)), schema.Document{})
+	if err != nil {
+		return stored{}, err
+	}
+	u, ok := s.Below(parent.field, parent.parent.id, body.Get(s.NestedKey()).Text())
+	if !ok {
+		return stored{}, errPrimaryKey()
+	}
+	e, err := findUnique(r, s, u.Field, u.Text)
+	if errors.Is(err, store.ErrNotFound) {
+		return stored{}, &missingError{key(s.NestedKey(), schema.String(ref))}
+	}
+	if err != nil {
+		return stored{}, err
+	}
+	return open(s, e)
 }
 
 // maxNamed bounds how many ids are named when a name is ambiguous.
@@ -175,6 +219,12 @@ func withLookup(r view, s *schema.Schema, parent *relation, text string) ([]stor
 // false.
 func walk(r view, s *schema.Schema, parent *relation, f func(store.Entity) (bool, error)) error {
 	query := store.Query{Workspace: r.of(s), Kind: s.Kind(), Limit: maxSize, Parent: parent.reference()}
+	return walkQuery(r, query, f)
+}
+
+// walkQuery calls f with all entities that a query finds, page after page,
+// until it returns false.
+func walkQuery(r view, query store.Query, f func(store.Entity) (bool, error)) error {
 	for {
 		page, more, err := r.List(query)
 		if err != nil {

@@ -136,7 +136,7 @@ func (p *pluginsInUse) list(ctx context.Context, s *Server) ([]string, error) {
 			return err
 		}
 		for _, name := range workspaces {
-			err := walk(view{r, name}, plugins, nil, func(e store.Entity) (bool, error) {
+			err := walk(view{r, name, s.cfg.Catalogue}, plugins, nil, func(e store.Entity) (bool, error) {
 				one, err := open(plugins, e)
 				if err != nil {
 					return false, err
@@ -321,6 +321,6 @@ func pageAnswer(c *carrier, data []schema.Document, next string) (*adminpb.ListR
 	if c == nil {
 		return listResponse(data, next)
 	}
-	c.answer = page(data, next, c.path, c.query).AppendJSON(nil)
+	c.answer = page(data, next, c.path, c.query, "tags", "size").AppendJSON(nil)
 	return &adminpb.ListResponse{}, nil
 }

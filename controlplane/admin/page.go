@@ -135,15 +135,16 @@ func parseToken(text string, n int) ([]string, error) {
 }
 
 // page is the body of a list. Next is the token of the following page; "" says
-// that there is none. The path and the arguments repeat make the link to it.
-func page(data []schema.Document, next, path string, repeat url.Values) schema.Document {
+// that there is none. The path and the arguments of the query that are repeated
+// make the link to it.
+func page(data []schema.Document, next, path string, query url.Values, repeat ...string) schema.Document {
 	members := []schema.Member{{Name: "data", Value: schema.List(data...)}}
 	if next == "" {
 		return schema.Object(append(members, schema.Member{Name: "next", Value: schema.Null()})...)
 	}
 	link := path + "?offset=" + escape(next)
-	for _, name := range []string{"tags", "size"} {
-		if v, ok := last(repeat, name); ok {
+	for _, name := range repeat {
+		if v, ok := last(query, name); ok {
 			link += "&" + name + "=" + escape(v)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	schemapb "github.com/gibbon-gateway/gibbon/gen/gibbon/schema/v1"
 
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
@@ -26,6 +28,10 @@ type work struct {
 	tx     store.Tx
 	now    time.Time
 
+	// skipHash says that a body has the hash of a secret in the place of the
+	// secret.
+	skipHash bool
+
 	// uniques are those of what was written: the store says which one is taken,
 	// and only we know how Kong shows it.
 	uniques map[takenKey]schema.Document
@@ -37,7 +43,7 @@ type takenKey struct{ kind, field, value string }
 func (s *Server) update(ctx context.Context, f func(*work) error) error {
 	uniques := map[takenKey]schema.Document{}
 	version, err := s.cfg.Store.Update(ctx, actor, func(tx store.Tx) error {
-		w := &work{view: view{tx, workspaceIn(ctx)}, server: s, tx: tx, now: time.Now(), uniques: uniques}
+		w := &work{view: view{tx, workspaceIn(ctx), s.cfg.Catalogue}, server: s, tx: tx, now: time.Now(), uniques: uniques}
 		if err := w.hold(); err != nil {
 			return err
 		}
@@ -63,6 +69,10 @@ func (s *Server) update(ctx context.Context, f func(*work) error) error {
 
 // insert adds an entity.
 func (w *work) insert(s *schema.Schema, body schema.Document) (stored, error) {
+	writeAside, err := w.aside(s, "", body, schema.Insert)
+	if err != nil {
+		return stored{}, err
+	}
 	doc, err := w.complete(s, body, schema.Insert)
 	if err != nil {
 		return stored{}, err
@@ -71,7 +81,28 @@ func (w *work) insert(s *schema.Schema, body schema.Document) (stored, error) {
 	if err != nil {
 		return stored{}, err
 	}
-	return stored{s, e.ID, doc}, w.tx.Insert(e)
+	if err := w.tx.Insert(e); err != nil {
+		return stored{}, err
+	}
+	return stored{s, e.ID, doc}, writeAside(e.ID)
+}
+
+// aside judges what a body says that is kept in other entities, before all else
+// in it, and returns what writes those once their entity is written. Id is that
+// of the entity, or "" for a new one.
+func (w *work) aside(s *schema.Schema, id string, body schema.Document, op schema.Op) (write func(id string) error, err error) {
+	if aside := hooksOf(s).aside; aside != nil {
+		return aside(w, id, body, op)
+	}
+	return func(string) error { return nil }, nil
+}
+
+// given is the body for which a valid entity is transformed.
+func (w *work) given(s *schema.Schema, body schema.Document) schema.Document {
+	if w.skipHash && hooksOf(s).hashed {
+		return schema.Object()
+	}
+	return body
 }
 
 // complete makes of a body what an insert or upsert stores.
@@ -91,7 +122,7 @@ func (w *work) complete(s *schema.Schema, body schema.Document, op schema.Op) (s
 	if err := s.Validate(doc, op); err != nil {
 		return doc, err
 	}
-	if doc, err = s.Transform(doc, body); err != nil {
+	if doc, err = s.Transform(doc, w.given(s, body)); err != nil {
 		return doc, err
 	}
 	return s.Stored(doc), nil
@@ -104,18 +135,44 @@ func (w *work) warn(s *schema.Schema, body, current schema.Document) {
 	}
 }
 
-// put replaces the entity that ref names, or adds it.
-func (w *work) put(s *schema.Schema, ref string, body schema.Document) (stored, error) {
-	field, by, err := keyOf(s, ref)
-	if err != nil {
-		return stored{}, err
+// put replaces the entity that ref names, or adds it. The body refers to the
+// parent already, which may be nil.
+func (w *work) put(s *schema.Schema, parent *relation, ref string, body schema.Document) (stored, error) {
+	if k := hooksOf(s); k.alias != nil && !isID(ref) {
+		id, err := k.alias(w.view, ref)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			id = uuid.NewString()
+		case err != nil:
+			return stored{}, err
+		}
+		ref, body = id, k.withAlias(body, ref)
 	}
-	old, err := find(w.view, s, ref)
+	var (
+		field string
+		by    schema.Document
+		old   stored
+		err   error
+	)
+	if parent.names(s, ref) {
+		field, by = s.NestedKey(), key(s.NestedKey(), schema.String(ref))
+		old, err = findNamed(w.view, s, parent, ref)
+	} else if field, by, err = keyOf(s, ref); err == nil {
+		old, err = find(w.view, s, ref)
+	}
 	exists := err == nil
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return stored{}, err
 	}
 	body = body.With(by.Get(field), field).With(withID(body, field, by, old), "id")
+	id := old.id
+	if field == "id" {
+		id = by.Get("id").Text()
+	}
+	writeAside, err := w.aside(s, id, body, schema.Upsert)
+	if err != nil {
+		return stored{}, err
+	}
 	doc, err := w.complete(s, body, schema.Upsert)
 	if err != nil {
 		return stored{}, err
@@ -133,9 +190,14 @@ func (w *work) put(s *schema.Schema, ref string, body schema.Document) (stored, 
 	if !exists && field != "id" {
 		// The body may name the id of another entity, which is not to be
 		// replaced under a new name.
-		return out, w.tx.Insert(e)
+		err = w.tx.Insert(e)
+	} else {
+		err = w.tx.Put(e)
 	}
-	return out, w.tx.Put(e)
+	if err != nil {
+		return stored{}, err
+	}
+	return out, writeAside(e.ID)
 }
 
 // withID is the id of what a PUT leaves: the URL's, or that of the entity found
@@ -212,7 +274,11 @@ func (w *work) absent(s *schema.Schema, parent *relation, read input, err error)
 func (w *work) change(old stored, body schema.Document) (stored, error) {
 	s := old.schema
 	w.warn(s, body, old.doc)
-	body, err := s.Expand(body, old.doc)
+	writeAside, err := w.aside(s, old.id, body, schema.Update)
+	if err != nil {
+		return stored{}, err
+	}
+	body, err = s.Expand(body, old.doc)
 	if err != nil {
 		return stored{}, err
 	}
@@ -226,7 +292,7 @@ func (w *work) change(old stored, body schema.Document) (stored, error) {
 	if err := s.ValidateUpdate(old.doc, doc); err != nil {
 		return stored{}, err
 	}
-	if doc, err = s.Transform(doc, body); err != nil {
+	if doc, err = s.Transform(doc, w.given(s, body)); err != nil {
 		return stored{}, err
 	}
 	doc = s.Stored(doc)
@@ -234,7 +300,10 @@ func (w *work) change(old stored, body schema.Document) (stored, error) {
 	if err != nil {
 		return stored{}, err
 	}
-	return stored{s, e.ID, doc}, w.tx.Put(e)
+	if err := w.tx.Put(e); err != nil {
+		return stored{}, err
+	}
+	return stored{s, e.ID, doc}, writeAside(e.ID)
 }
 
 // putField replaces the entity that a field of the parent names. When the field
@@ -252,7 +321,7 @@ func (w *work) putField(t target, read input) (stored, error) {
 		return stored{}, err
 	}
 	if id := owner.doc.Get(t.field, "id").Text(); id != "" {
-		return w.put(t.schema, id, body)
+		return w.put(t.schema, nil, id, body)
 	}
 	added, err := w.insert(t.schema, body)
 	if err != nil {

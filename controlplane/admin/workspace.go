@@ -28,7 +28,11 @@ const (
 type view struct {
 	store.Reader
 	workspace string
+	catalogue *schema.Catalogue
 }
+
+// kind finds the schema of a kind of entities.
+func (v view) kind(name string) (*schema.Schema, bool) { return v.catalogue.Entity(name) }
 
 // of is the workspace that entities of a kind have in this view.
 func (v view) of(s *schema.Schema) string {
@@ -66,7 +70,7 @@ func (s *Server) enter(ctx context.Context, in any, _ *grpc.UnaryServerInfo, nex
 // view runs f on one consistent view of the call's workspace.
 func (s *Server) view(ctx context.Context, f func(view) error) error {
 	return s.cfg.Store.View(ctx, func(r store.Reader) error {
-		v := view{r, workspaceIn(ctx)}
+		v := view{r, workspaceIn(ctx), s.cfg.Catalogue}
 		if v.workspace != defaultWorkspace {
 			if _, err := findWorkspace(r, v.workspace); err != nil {
 				return err
@@ -125,7 +129,7 @@ func workspaceNames(r store.Reader, catalogue *schema.Catalogue) ([]string, erro
 	if !ok {
 		return names, nil
 	}
-	err := walk(view{r, defaultWorkspace}, s, nil, func(e store.Entity) (bool, error) {
+	err := walk(view{r, defaultWorkspace, catalogue}, s, nil, func(e store.Entity) (bool, error) {
 		one, err := open(s, e)
 		if name := one.doc.Get("name").Text(); err == nil && name != defaultWorkspace {
 			names = append(names, name)

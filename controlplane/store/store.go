@@ -190,6 +190,11 @@ type Reader interface {
 	// List returns a page and whether another one follows it.
 	List(Query) (page []Entity, more bool, err error)
 
+	// Children returns all entities of a kind, of any workspace, that refer by the
+	// field to one of the entities with the parent kind and these ids, ordered by
+	// their own ids. The caller sees to it that there are not too many.
+	Children(kind, field, parentKind string, parentIDs ...string) ([]Entity, error)
+
 	// Tags returns a page of tags in use and whether another one follows it.
 	Tags(TagQuery) (page []TagUse, more bool, err error)
 

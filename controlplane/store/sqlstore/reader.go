@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -161,6 +162,30 @@ func (r *reader) List(query store.Query) ([]store.Entity, bool, error) {
 	}
 	page, more := cut(found, query.Limit)
 	return page, more, nil
+}
+
+// Children implements store.Reader.
+func (r *reader) Children(kind, field, parentKind string, parentIDs ...string) ([]store.Entity, error) {
+	var found []store.Entity
+	for ids := range slices.Chunk(parentIDs, pageSize) {
+		var q statementText
+		q.WriteString(`select ` + columns + ` from reference r join entity e on e.kind = r.kind and e.id = r.id where r.target_kind = ` +
+			q.param(parentKind) + ` and r.field = ` + q.param(field) + ` and r.kind = ` + q.param(kind) + ` and r.target_id in (`)
+		for i, id := range ids {
+			if i > 0 {
+				q.WriteString(`, `)
+			}
+			q.WriteString(q.param(id))
+		}
+		q.WriteString(`) and ` + visible + q.param(now()) + `)`)
+		children, err := r.entities(q.String(), q.args...)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, children...)
+	}
+	slices.SortFunc(found, func(a, b store.Entity) int { return strings.Compare(a.ID, b.ID) })
+	return found, nil
 }
 
 // cut takes the one element away that was asked for to learn whether more

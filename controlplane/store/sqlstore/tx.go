@@ -213,11 +213,29 @@ func (t *tx) List(query store.Query) ([]store.Entity, bool, error) {
 	if err != nil {
 		return nil, false, err
 	}
+	page, err = t.noted(page)
+	return page, more, err
+}
+
+// Children implements store.Reader.
+func (t *tx) Children(kind, field, parentKind string, parentIDs ...string) ([]store.Entity, error) {
+	if err := t.flush(); err != nil {
+		return nil, err
+	}
+	found, err := t.reader.Children(kind, field, parentKind, parentIDs...)
+	if err != nil {
+		return nil, err
+	}
+	return t.noted(found)
+}
+
+// noted notes entities that were read without a lock, or locks them.
+func (t *tx) noted(page []store.Entity) ([]store.Entity, error) {
 	if !t.locking {
 		for _, e := range page {
 			t.glimpse(key{e.Kind, e.ID}, e, true)
 		}
-		return page, more, nil
+		return page, nil
 	}
 	locked := page[:0]
 	for _, e := range page {
@@ -225,12 +243,12 @@ func (t *tx) List(query store.Query) ([]store.Entity, bool, error) {
 		switch {
 		case errors.Is(err, store.ErrNotFound): // It fell before we had the lock.
 		case err != nil:
-			return nil, false, err
+			return nil, err
 		default:
 			locked = append(locked, e)
 		}
 	}
-	return locked, more, nil
+	return locked, nil
 }
 
 // Count implements store.Reader.

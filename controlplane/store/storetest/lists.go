@@ -240,3 +240,38 @@ func testView(t *testing.T, s store.Store) {
 	})
 	equal(t, "afterwards", names(t, s), []string{"services/s1", "services/s3"})
 }
+
+func testChildren(t *testing.T, s store.Store) {
+	insert(t, s, entity("services", "s1"), entity("services", "s2"), entity("services", "s3"), entity("consumers", "s1"),
+		entity("routes", "r3", parent("service", "services", "s1", store.Restrict)),
+		entity("routes", "r1", parent("service", "services", "s2", store.Restrict)),
+		entity("routes", "r2", parent("service", "services", "s1", store.Restrict), parent("backup", "services", "s3", store.Restrict)),
+		entity("routes", "r4", parent("service", "services", "s3", store.Restrict)),
+		entity("plugins", "p1", parent("service", "services", "s1", store.Cascade)),
+		entity("plugins", "p2", parent("consumer", "consumers", "s1", store.Cascade)))
+	check := func(r store.Reader, want []string, kind, field, parentKind string, parents ...string) {
+		t.Helper()
+		found, err := r.Children(kind, field, parentKind, parents...)
+		noError(t, err)
+		equal(t, fmt.Sprintf("%s by %s of %s %v", kind, field, parentKind, parents), ids(found), want)
+	}
+	view(t, s, func(r store.Reader) error {
+		check(r, []string{"r1", "r2", "r3"}, "routes", "service", "services", "s1", "s2")
+		check(r, []string{"r2"}, "routes", "backup", "services", "s1", "s2", "s3")
+		check(r, []string{"p1"}, "plugins", "service", "services", "s1", "none")
+		check(r, nil, "plugins", "consumer", "services", "s1")
+		check(r, nil, "routes", "service", "services")
+		many := []string{"s3"}
+		for i := range 2500 {
+			many = append(many, fmt.Sprint("none", i))
+		}
+		check(r, []string{"r2", "r3", "r4"}, "routes", "service", "services", append(many, "s1")...)
+		return nil
+	})
+	update(t, s, func(tx store.Tx) error {
+		noError(t, tx.Delete("routes", "r3"))
+		noError(t, tx.Insert(entity("routes", "r0", parent("service", "services", "s1", store.Restrict))))
+		check(tx, []string{"r0", "r2"}, "routes", "service", "services", "s1")
+		return nil
+	})
+}

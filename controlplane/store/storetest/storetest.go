@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(*testing.T) store.Store) {
 		"list":                                       testList,
 		"list by tags":                               testListTags,
 		"list by parent":                             testListParent,
+		"children of several parents":                testChildren,
 		"tags in use":                                testTags,
 		"pages while others insert":                  testPaging,
 		"all is ordered":                             testAll,

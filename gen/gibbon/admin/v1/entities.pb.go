@@ -44,7 +44,15 @@ type ListRequest struct {
 	// none, where the kind has such a field.
 	CustomId string `protobuf:"bytes,7,opt,name=custom_id,json=customId,proto3" json:"custom_id,omitempty"`
 	// workspace is where the entity lies; empty: default.
-	Workspace     string `protobuf:"bytes,8,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	Workspace string `protobuf:"bytes,8,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	// sort_by orders the list by a field, whose ties are ordered by id; empty, or a
+	// field that has no order: by id alone.
+	SortBy string `protobuf:"bytes,9,opt,name=sort_by,json=sortBy,proto3" json:"sort_by,omitempty"`
+	// sort_desc turns the order of sort_by around.
+	SortDesc bool `protobuf:"varint,10,opt,name=sort_desc,json=sortDesc,proto3" json:"sort_desc,omitempty"`
+	// search keeps the entities in whose fields the texts occur, by field. Fields
+	// that cannot be searched are ignored.
+	Search        map[string]string `protobuf:"bytes,11,rep,name=search,proto3" json:"search,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -135,6 +143,27 @@ func (x *ListRequest) GetWorkspace() string {
 	return ""
 }
 
+func (x *ListRequest) GetSortBy() string {
+	if x != nil {
+		return x.SortBy
+	}
+	return ""
+}
+
+func (x *ListRequest) GetSortDesc() bool {
+	if x != nil {
+		return x.SortDesc
+	}
+	return false
+}
+
+func (x *ListRequest) GetSearch() map[string]string {
+	if x != nil {
+		return x.Search
+	}
+	return nil
+}
+
 type ListResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// data is the page.
@@ -200,7 +229,10 @@ type CreateRequest struct {
 	// body is the entity. Missing members get their defaults.
 	Body *structpb.Struct `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
 	// workspace is where the entity lies; empty: default.
-	Workspace     string `protobuf:"bytes,5,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	Workspace string `protobuf:"bytes,5,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	// skip_hash says that the body has the hash of a secret in the place of the
+	// secret, where the kind keeps a hash only.
+	SkipHash      bool `protobuf:"varint,6,opt,name=skip_hash,json=skipHash,proto3" json:"skip_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -268,6 +300,13 @@ func (x *CreateRequest) GetWorkspace() string {
 		return x.Workspace
 	}
 	return ""
+}
+
+func (x *CreateRequest) GetSkipHash() bool {
+	if x != nil {
+		return x.SkipHash
+	}
+	return false
 }
 
 type GetRequest struct {
@@ -362,7 +401,10 @@ type UpdateRequest struct {
 	// body holds the members to change.
 	Body *structpb.Struct `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
 	// workspace is where the entity lies; empty: default.
-	Workspace     string `protobuf:"bytes,6,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	Workspace string `protobuf:"bytes,6,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	// skip_hash says that the body has the hash of a secret in the place of the
+	// secret, where the kind keeps a hash only.
+	SkipHash      bool `protobuf:"varint,7,opt,name=skip_hash,json=skipHash,proto3" json:"skip_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -439,6 +481,13 @@ func (x *UpdateRequest) GetWorkspace() string {
 	return ""
 }
 
+func (x *UpdateRequest) GetSkipHash() bool {
+	if x != nil {
+		return x.SkipHash
+	}
+	return false
+}
+
 type UpsertRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// kind is the collection.
@@ -451,7 +500,10 @@ type UpsertRequest struct {
 	// body is the entity. Missing members get their defaults.
 	Body *structpb.Struct `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
 	// workspace is where the entity lies; empty: default.
-	Workspace     string `protobuf:"bytes,6,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	Workspace string `protobuf:"bytes,6,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	// skip_hash says that the body has the hash of a secret in the place of the
+	// secret, where the kind keeps a hash only.
+	SkipHash      bool `protobuf:"varint,7,opt,name=skip_hash,json=skipHash,proto3" json:"skip_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -526,6 +578,13 @@ func (x *UpsertRequest) GetWorkspace() string {
 		return x.Workspace
 	}
 	return ""
+}
+
+func (x *UpsertRequest) GetSkipHash() bool {
+	if x != nil {
+		return x.SkipHash
+	}
+	return false
 }
 
 type DeleteRequest struct {
@@ -704,7 +763,7 @@ var File_gibbon_admin_v1_entities_proto protoreflect.FileDescriptor
 
 const file_gibbon_admin_v1_entities_proto_rawDesc = "" +
 	"\n" +
-	"\x1egibbon/admin/v1/entities.proto\x12\x0fgibbon.admin.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xd5\x01\n" +
+	"\x1egibbon/admin/v1/entities.proto\x12\x0fgibbon.admin.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x88\x03\n" +
 	"\vListRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1f\n" +
 	"\vparent_kind\x18\x02 \x01(\tR\n" +
@@ -714,17 +773,25 @@ const file_gibbon_admin_v1_entities_proto_rawDesc = "" +
 	"\x06offset\x18\x05 \x01(\tR\x06offset\x12\x12\n" +
 	"\x04tags\x18\x06 \x01(\tR\x04tags\x12\x1b\n" +
 	"\tcustom_id\x18\a \x01(\tR\bcustomId\x12\x1c\n" +
-	"\tworkspace\x18\b \x01(\tR\tworkspace\"S\n" +
+	"\tworkspace\x18\b \x01(\tR\tworkspace\x12\x17\n" +
+	"\asort_by\x18\t \x01(\tR\x06sortBy\x12\x1b\n" +
+	"\tsort_desc\x18\n" +
+	" \x01(\bR\bsortDesc\x12@\n" +
+	"\x06search\x18\v \x03(\v2(.gibbon.admin.v1.ListRequest.SearchEntryR\x06search\x1a9\n" +
+	"\vSearchEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"S\n" +
 	"\fListResponse\x12+\n" +
 	"\x04data\x18\x01 \x03(\v2\x17.google.protobuf.StructR\x04data\x12\x16\n" +
-	"\x06offset\x18\x02 \x01(\tR\x06offset\"\xa7\x01\n" +
+	"\x06offset\x18\x02 \x01(\tR\x06offset\"\xc4\x01\n" +
 	"\rCreateRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1f\n" +
 	"\vparent_kind\x18\x02 \x01(\tR\n" +
 	"parentKind\x12\x16\n" +
 	"\x06parent\x18\x03 \x01(\tR\x06parent\x12+\n" +
 	"\x04body\x18\x04 \x01(\v2\x17.google.protobuf.StructR\x04body\x12\x1c\n" +
-	"\tworkspace\x18\x05 \x01(\tR\tworkspace\"\x89\x01\n" +
+	"\tworkspace\x18\x05 \x01(\tR\tworkspace\x12\x1b\n" +
+	"\tskip_hash\x18\x06 \x01(\bR\bskipHash\"\x89\x01\n" +
 	"\n" +
 	"GetRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1f\n" +
@@ -732,7 +799,7 @@ const file_gibbon_admin_v1_entities_proto_rawDesc = "" +
 	"parentKind\x12\x16\n" +
 	"\x06parent\x18\x03 \x01(\tR\x06parent\x12\x10\n" +
 	"\x03ref\x18\x04 \x01(\tR\x03ref\x12\x1c\n" +
-	"\tworkspace\x18\x05 \x01(\tR\tworkspace\"\xb9\x01\n" +
+	"\tworkspace\x18\x05 \x01(\tR\tworkspace\"\xd6\x01\n" +
 	"\rUpdateRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1f\n" +
 	"\vparent_kind\x18\x02 \x01(\tR\n" +
@@ -740,7 +807,8 @@ const file_gibbon_admin_v1_entities_proto_rawDesc = "" +
 	"\x06parent\x18\x03 \x01(\tR\x06parent\x12\x10\n" +
 	"\x03ref\x18\x04 \x01(\tR\x03ref\x12+\n" +
 	"\x04body\x18\x05 \x01(\v2\x17.google.protobuf.StructR\x04body\x12\x1c\n" +
-	"\tworkspace\x18\x06 \x01(\tR\tworkspace\"\xb9\x01\n" +
+	"\tworkspace\x18\x06 \x01(\tR\tworkspace\x12\x1b\n" +
+	"\tskip_hash\x18\a \x01(\bR\bskipHash\"\xd6\x01\n" +
 	"\rUpsertRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1f\n" +
 	"\vparent_kind\x18\x02 \x01(\tR\n" +
@@ -748,7 +816,8 @@ const file_gibbon_admin_v1_entities_proto_rawDesc = "" +
 	"\x06parent\x18\x03 \x01(\tR\x06parent\x12\x10\n" +
 	"\x03ref\x18\x04 \x01(\tR\x03ref\x12+\n" +
 	"\x04body\x18\x05 \x01(\v2\x17.google.protobuf.StructR\x04body\x12\x1c\n" +
-	"\tworkspace\x18\x06 \x01(\tR\tworkspace\"\xa6\x01\n" +
+	"\tworkspace\x18\x06 \x01(\tR\tworkspace\x12\x1b\n" +
+	"\tskip_hash\x18\a \x01(\bR\bskipHash\"\xa6\x01\n" +
 	"\rDeleteRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1f\n" +
 	"\vparent_kind\x18\x02 \x01(\tR\n" +
@@ -780,7 +849,7 @@ func file_gibbon_admin_v1_entities_proto_rawDescGZIP() []byte {
 	return file_gibbon_admin_v1_entities_proto_rawDescData
 }
 
-var file_gibbon_admin_v1_entities_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_gibbon_admin_v1_entities_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_gibbon_admin_v1_entities_proto_goTypes = []any{
 	(*ListRequest)(nil),     // 0: gibbon.admin.v1.ListRequest
 	(*ListResponse)(nil),    // 1: gibbon.admin.v1.ListResponse
@@ -791,31 +860,33 @@ var file_gibbon_admin_v1_entities_proto_goTypes = []any{
 	(*DeleteRequest)(nil),   // 6: gibbon.admin.v1.DeleteRequest
 	(*DeleteResponse)(nil),  // 7: gibbon.admin.v1.DeleteResponse
 	(*EntityResponse)(nil),  // 8: gibbon.admin.v1.EntityResponse
-	(*structpb.Struct)(nil), // 9: google.protobuf.Struct
+	nil,                     // 9: gibbon.admin.v1.ListRequest.SearchEntry
+	(*structpb.Struct)(nil), // 10: google.protobuf.Struct
 }
 var file_gibbon_admin_v1_entities_proto_depIdxs = []int32{
-	9,  // 0: gibbon.admin.v1.ListResponse.data:type_name -> google.protobuf.Struct
-	9,  // 1: gibbon.admin.v1.CreateRequest.body:type_name -> google.protobuf.Struct
-	9,  // 2: gibbon.admin.v1.UpdateRequest.body:type_name -> google.protobuf.Struct
-	9,  // 3: gibbon.admin.v1.UpsertRequest.body:type_name -> google.protobuf.Struct
-	9,  // 4: gibbon.admin.v1.EntityResponse.body:type_name -> google.protobuf.Struct
-	0,  // 5: gibbon.admin.v1.Entities.List:input_type -> gibbon.admin.v1.ListRequest
-	2,  // 6: gibbon.admin.v1.Entities.Create:input_type -> gibbon.admin.v1.CreateRequest
-	3,  // 7: gibbon.admin.v1.Entities.Get:input_type -> gibbon.admin.v1.GetRequest
-	4,  // 8: gibbon.admin.v1.Entities.Update:input_type -> gibbon.admin.v1.UpdateRequest
-	5,  // 9: gibbon.admin.v1.Entities.Upsert:input_type -> gibbon.admin.v1.UpsertRequest
-	6,  // 10: gibbon.admin.v1.Entities.Delete:input_type -> gibbon.admin.v1.DeleteRequest
-	1,  // 11: gibbon.admin.v1.Entities.List:output_type -> gibbon.admin.v1.ListResponse
-	8,  // 12: gibbon.admin.v1.Entities.Create:output_type -> gibbon.admin.v1.EntityResponse
-	8,  // 13: gibbon.admin.v1.Entities.Get:output_type -> gibbon.admin.v1.EntityResponse
-	8,  // 14: gibbon.admin.v1.Entities.Update:output_type -> gibbon.admin.v1.EntityResponse
-	8,  // 15: gibbon.admin.v1.Entities.Upsert:output_type -> gibbon.admin.v1.EntityResponse
-	7,  // 16: gibbon.admin.v1.Entities.Delete:output_type -> gibbon.admin.v1.DeleteResponse
-	11, // [11:17] is the sub-list for method output_type
-	5,  // [5:11] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	9,  // 0: gibbon.admin.v1.ListRequest.search:type_name -> gibbon.admin.v1.ListRequest.SearchEntry
+	10, // 1: gibbon.admin.v1.ListResponse.data:type_name -> google.protobuf.Struct
+	10, // 2: gibbon.admin.v1.CreateRequest.body:type_name -> google.protobuf.Struct
+	10, // 3: gibbon.admin.v1.UpdateRequest.body:type_name -> google.protobuf.Struct
+	10, // 4: gibbon.admin.v1.UpsertRequest.body:type_name -> google.protobuf.Struct
+	10, // 5: gibbon.admin.v1.EntityResponse.body:type_name -> google.protobuf.Struct
+	0,  // 6: gibbon.admin.v1.Entities.List:input_type -> gibbon.admin.v1.ListRequest
+	2,  // 7: gibbon.admin.v1.Entities.Create:input_type -> gibbon.admin.v1.CreateRequest
+	3,  // 8: gibbon.admin.v1.Entities.Get:input_type -> gibbon.admin.v1.GetRequest
+	4,  // 9: gibbon.admin.v1.Entities.Update:input_type -> gibbon.admin.v1.UpdateRequest
+	5,  // 10: gibbon.admin.v1.Entities.Upsert:input_type -> gibbon.admin.v1.UpsertRequest
+	6,  // 11: gibbon.admin.v1.Entities.Delete:input_type -> gibbon.admin.v1.DeleteRequest
+	1,  // 12: gibbon.admin.v1.Entities.List:output_type -> gibbon.admin.v1.ListResponse
+	8,  // 13: gibbon.admin.v1.Entities.Create:output_type -> gibbon.admin.v1.EntityResponse
+	8,  // 14: gibbon.admin.v1.Entities.Get:output_type -> gibbon.admin.v1.EntityResponse
+	8,  // 15: gibbon.admin.v1.Entities.Update:output_type -> gibbon.admin.v1.EntityResponse
+	8,  // 16: gibbon.admin.v1.Entities.Upsert:output_type -> gibbon.admin.v1.EntityResponse
+	7,  // 17: gibbon.admin.v1.Entities.Delete:output_type -> gibbon.admin.v1.DeleteResponse
+	12, // [12:18] is the sub-list for method output_type
+	6,  // [6:12] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_gibbon_admin_v1_entities_proto_init() }
@@ -829,7 +900,7 @@ func file_gibbon_admin_v1_entities_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gibbon_admin_v1_entities_proto_rawDesc), len(file_gibbon_admin_v1_entities_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
