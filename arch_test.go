@@ -66,8 +66,9 @@ var arrows = []arrow{
 
 	// What a normal path is must be the same to the schema, which refuses route
 	// paths that are not in that form, and to the router.
-	// So must be which patterns of PCRE's syntax can be run.
-	{"schema/...", []string{"schema/...", "internal/uri", "internal/pcre", "gen/..."}},
+	// So must be which patterns of PCRE's syntax can be run, and what the
+	// expressions of routes may say.
+	{"schema/...", []string{"schema/...", "internal/uri", "internal/pcre", "internal/expression", "gen/..."}},
 	{"internal/...", []string{"internal/...", "gen/..."}},
 	{"gen/...", []string{"gen/..."}},
 	{"migrations/...", nil},
