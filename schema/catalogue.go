@@ -17,8 +17,9 @@ import (
 // Catalogue holds the compiled schemas of all entities and plugins. It never
 // changes once it is loaded and is safe for use by many goroutines.
 type Catalogue struct {
-	entities []*Schema // by kind
+	entities []*Schema // by kind; without the internal ones
 	plugins  []*Schema // by name
+	configs  []*Schema // that go with an entity's subschema key, other than plugins
 	byKind   map[string]*Schema
 	byPath   map[string]*Schema
 	byPlugin map[string]*Schema
@@ -50,7 +51,7 @@ func Load() (*Catalogue, error) {
 // can still be read and deleted. It is for the start: not for use beside others.
 func (c *Catalogue) LimitPlugins(names []string) {
 	for _, s := range c.entities {
-		if s.config == nil {
+		if !s.entity.GetPluginConfig() {
 			continue
 		}
 		for name, v := range s.variants {
@@ -69,25 +70,31 @@ func compile(messages []protoreflect.MessageDescriptor) (*Catalogue, error) {
 	}
 	slices.SortFunc(c.entities, func(a, b *Schema) int { return cmp.Compare(a.Kind(), b.Kind()) })
 	slices.SortFunc(c.plugins, func(a, b *Schema) int { return cmp.Compare(a.Kind(), b.Kind()) })
-	for _, s := range c.entities {
+	for _, kind := range sortedKeys(c.byKind) {
+		s := c.byKind[kind]
 		if err := s.link(); err != nil {
 			return nil, fmt.Errorf("schema of %s: %w", s.msg.FullName(), err)
+		}
+	}
+	for _, s := range c.configs {
+		if got, ok := c.Variant(s.variantOf.GetKind(), s.Kind()); !ok || got != s {
+			return nil, fmt.Errorf("schema of %s: no subschema of %q", s.msg.FullName(), s.variantOf.GetKind())
 		}
 	}
 	return c, nil
 }
 
-// add compiles a message that is an entity or a plugin's configuration; other
-// messages are records that those use.
+// add compiles a message that is an entity or the configuration of a plugin or
+// of another subschema; other messages are records that those use.
 func (c *Catalogue) add(comp *compiler, m protoreflect.MessageDescriptor) error {
 	s := &Schema{catalogue: c, msg: m}
-	table := c.byPlugin
 	switch {
 	case proto.HasExtension(m.Options(), schemapb.E_Entity):
 		s.entity = proto.GetExtension(m.Options(), schemapb.E_Entity).(*schemapb.Entity)
-		table = c.byKind
 	case proto.HasExtension(m.Options(), schemapb.E_Plugin):
 		s.plugin = proto.GetExtension(m.Options(), schemapb.E_Plugin).(*schemapb.Plugin)
+	case proto.HasExtension(m.Options(), schemapb.E_Config):
+		s.variantOf = proto.GetExtension(m.Options(), schemapb.E_Config).(*schemapb.Config)
 	default:
 		return nil
 	}
@@ -102,19 +109,33 @@ func (c *Catalogue) add(comp *compiler, m protoreflect.MessageDescriptor) error 
 	if err := s.compileTransformations(); err != nil {
 		return err
 	}
+	if err := s.compileRewrites(); err != nil {
+		return err
+	}
 	if s.Kind() == "" {
 		return fmt.Errorf("no name")
 	}
-	if table[s.Kind()] != nil {
-		return fmt.Errorf("%q is taken", s.Kind())
-	}
-	table[s.Kind()] = s
-	if s.entity == nil {
+	switch {
+	case s.variantOf != nil:
+		c.configs = append(c.configs, s)
+		return nil
+	case s.plugin != nil:
+		if c.byPlugin[s.Kind()] != nil {
+			return fmt.Errorf("%q is taken", s.Kind())
+		}
+		c.byPlugin[s.Kind()] = s
 		c.plugins = append(c.plugins, s)
 		return nil
 	}
+	if c.byKind[s.Kind()] != nil {
+		return fmt.Errorf("%q is taken", s.Kind())
+	}
+	c.byKind[s.Kind()] = s
+	if s.entity.GetInternal() {
+		return nil
+	}
 	c.entities = append(c.entities, s)
-	if !s.HasPaths() {
+	if !s.HasPaths() || s.entity.GetNestedOnly() {
 		return nil
 	}
 	if c.byPath[s.Path()] != nil {
@@ -124,14 +145,15 @@ func (c *Catalogue) add(comp *compiler, m protoreflect.MessageDescriptor) error 
 	return nil
 }
 
-// Entity finds an entity by its name: "keyauth_credentials".
+// Entity finds an entity by its name: "keyauth_credentials". It also finds
+// internal ones, which have a schema but are not kept as entities.
 func (c *Catalogue) Entity(kind string) (*Schema, bool) {
 	s, ok := c.byKind[kind]
 	return s, ok
 }
 
 // Path finds an entity by its collection's path segment: "key-auths". Entities
-// without paths are not found.
+// without paths, and with paths below others only, are not found.
 func (c *Catalogue) Path(segment string) (*Schema, bool) {
 	s, ok := c.byPath[segment]
 	return s, ok
@@ -143,7 +165,19 @@ func (c *Catalogue) Plugin(name string) (*Schema, bool) {
 	return s, ok
 }
 
-// Entities are all entities by kind. The slice is shared.
+// Variant finds the configuration that goes with a value of an entity's
+// subschema key: that of the vault type "env" for "vaults". A plugin is one of
+// "plugins".
+func (c *Catalogue) Variant(kind, name string) (*Schema, bool) {
+	s := c.byKind[kind]
+	if s == nil || s.variants[name] == nil || s.variants[name].config == nil {
+		return nil, false
+	}
+	return s.variants[name].config, true
+}
+
+// Entities are all entities by kind, without internal ones. The slice is
+// shared.
 func (c *Catalogue) Entities() []*Schema { return c.entities }
 
 // Plugins are all plugin configurations by name. The slice is shared.

@@ -20,6 +20,7 @@ var customs = map[string]struct {
 	"certificate_matches_key":     {[]string{"cert", "key"}, certificateMatchesKey},
 	"alt_certificate_matches_key": {[]string{"cert_alt", "key_alt"}, altCertificateMatchesKey},
 	"certificates_differ_in_type": {[]string{"cert", "cert_alt"}, certificatesDiffer},
+	"single_ca_certificate":       {[]string{"cert"}, singleCACertificate},
 }
 
 // certificate is a PEM chain whose certificates all parse.

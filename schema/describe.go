@@ -6,12 +6,12 @@ import (
 	schemapb "github.com/gibbon-gateway/gibbon/gen/gibbon/schema/v1"
 )
 
-// Describe is what GET /schemas/{entity}, or GET /schemas/plugins/{name},
-// answers. Clients take defaults from it, so it and Complete must agree.
+// Describe is what GET /schemas/{entity} answers, or for a configuration
+// GET /schemas/plugins/{name}, /schemas/vaults/{name} and the like. Clients take defaults from it, so it and Complete must agree.
 // Checks that are code are left out, as Kong leaves out its functions.
 func (s *Schema) Describe() Document {
-	if s.plugin != nil {
-		return s.describePlugin()
+	if s.entity == nil {
+		return s.describeVariant()
 	}
 	return Object(
 		Member{"fields", describeFields(s.record)},
@@ -19,7 +19,7 @@ func (s *Schema) Describe() Document {
 	)
 }
 
-// DescribeConfig is the plugin's configuration alone: what
+// DescribeConfig is the configuration alone: what
 // GET /plugins/schema/{name} answers.
 func (s *Schema) DescribeConfig() Document {
 	return Object(
@@ -28,9 +28,10 @@ func (s *Schema) DescribeConfig() Document {
 	)
 }
 
-// describePlugin shows the fields in which one plugin differs from the others:
-// the scopes that it forbids, its protocols and its configuration.
-func (s *Schema) describePlugin() Document {
+// describeVariant shows the fields in which one plugin differs from the others:
+// the scopes that it forbids, its protocols and its configuration. Of other
+// variants it is the configuration.
+func (s *Schema) describeVariant() Document {
 	var fields []Document
 	for _, e := range s.catalogue.entities {
 		v := e.variants[s.Kind()]
@@ -94,7 +95,7 @@ func (f *field) describe() Document {
 	a.flag("timestamp", r.GetTimestamp())
 	a.flag("unique", r.GetUnique() || r.GetUniqueAcrossWs())
 	a.flag("unique_across_ws", r.GetUniqueAcrossWs())
-	a.add("default", f.def)
+	a.add("default", f.describeDefault())
 	f.describeRules(&a)
 	a.text("reference", r.GetReference())
 	switch r.GetOnDelete() {
@@ -120,6 +121,14 @@ func (f *field) describe() Document {
 	a.add("deprecation", describeDeprecation(r.GetDeprecation(), nil))
 	a.text("description", r.GetDescription())
 	return Object(a...)
+}
+
+// describeDefault shows a record's default with those of the fields inside.
+func (f *field) describeDefault() Document {
+	if f.record == nil || f.def.IsAbsent() {
+		return f.def
+	}
+	return (&filler{}).value(f, f.def)
 }
 
 func (f *field) describeRules(a *attributes) {

@@ -99,10 +99,17 @@ func undescribed(d Document) Document {
 func TestDescribeGoldens(t *testing.T) {
 	c := load(t)
 	var want []string
-	for _, s := range slices.Concat(c.Entities(), c.Plugins()) {
+	var all []*Schema
+	for _, kind := range sortedKeys(c.byKind) {
+		all = append(all, c.byKind[kind])
+	}
+	for _, s := range slices.Concat(all, c.Plugins(), c.configs) {
 		name := s.Kind() + ".json"
-		if s.Plugin() != nil {
+		switch {
+		case s.plugin != nil:
 			name = "plugin." + name
+		case s.variantOf != nil:
+			name = s.variantOf.GetKind() + "." + name
 		}
 		want = append(want, name)
 		t.Run(name, func(t *testing.T) {

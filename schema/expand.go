@@ -7,7 +7,8 @@ import (
 )
 
 // Expand replaces the shorthand fields of a body by the fields that they stand
-// for, at every depth. Current is the stored entity for a PATCH, whose body
+// for, at every depth, and makes the changes that the schema names in
+// "rewrites". Current is the stored entity for a PATCH, whose body
 // may leave out the field that picks the subschema; absent else. It also
 // refuses what a body must not hold because the engine keeps it under that
 // name. The error is a *ViolationError, or an *OptionError for a bad ttl.
@@ -25,7 +26,10 @@ func (s *Schema) Expand(in, current Document) (Document, error) {
 	}
 	out, inner := expandRecord(s.shapeFor(in, current), in)
 	fail.fields = append(fail.fields, inner.fields...)
-	return out, fail.error()
+	if err := fail.error(); err != nil {
+		return out, err
+	}
+	return s.rewrite(out)
 }
 
 // shapeFor is the shape of a body that may leave the subschema key to the

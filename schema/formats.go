@@ -37,6 +37,10 @@ var formats = map[string]formatFunc{
 	"key":                     privateKey,
 	"url":                     fullURL,
 	"pcre":                    pcrePattern,
+	"upstream_name":           upstreamName,
+	"cookie_name":             cookieName,
+	"target":                  target,
+	"wasm_filter":             wasmFilter,
 }
 
 // pcrePattern is a regular expression of PCRE's syntax that the data plane can run.

@@ -9,28 +9,31 @@ import (
 	schemapb "github.com/gibbon-gateway/gibbon/gen/gibbon/schema/v1"
 )
 
-// Schema is what is known of one entity, or of one plugin's configuration. It
-// is made by Load and never changes.
+// Schema is what is known of one entity, of one plugin's configuration, or of
+// another configuration that goes with an entity's subschema key. It is made by
+// Load and never changes.
 type Schema struct {
 	catalogue *Catalogue
 	msg       protoreflect.MessageDescriptor
-	entity    *schemapb.Entity // nil for a plugin's configuration
-	plugin    *schemapb.Plugin // nil for an entity
+	entity    *schemapb.Entity // these three: the one that it is, else nil
+	plugin    *schemapb.Plugin
+	variantOf *schemapb.Config
 	record    *record
 	foreign   []Foreign
 	overlaps  []Overlap
 	checks    []*check            // of a plugin, on the entity that holds its configuration
-	config    *field              // the field that a plugin's schema describes, or nil
+	config    *field              // the field that the variants' schemas describe, or nil
 	variants  map[string]*variant // by the value of the subschema key
 
 	transformations []transformation
+	rewrites        []rewriteFunc
 }
 
 // variant is a record's fields and checks under one value of the subschema
 // key.
 type variant struct {
 	record *record
-	config *Schema // the plugin's configuration, for plugins
+	config *Schema // of the plugin, or of what else the key picks; or nil
 	checks []*check
 	off    bool // refused; see Catalogue.LimitPlugins
 }
@@ -41,6 +44,7 @@ type Foreign struct {
 	Kind     string // of the entity that it refers to
 	OnDelete schemapb.OnDelete
 	Required bool
+	NoPath   bool // not found below the entity's path
 }
 
 // Overlap is a rule about an entity and one that it refers to: they must share
@@ -66,12 +70,16 @@ const (
 	Update
 )
 
-// Kind is the entity's name, such as "keyauth_credentials", or the plugin's.
+// Kind is the entity's name, such as "keyauth_credentials", or the plugin's, or
+// that of another configuration, such as the vault type "env".
 func (s *Schema) Kind() string {
-	if s.entity != nil {
+	switch {
+	case s.entity != nil:
 		return s.entity.GetKind()
+	case s.plugin != nil:
+		return s.plugin.GetName()
 	}
-	return s.plugin.GetName()
+	return s.variantOf.GetName()
 }
 
 // Path is the collection's path segment, such as "key-auths".
@@ -206,7 +214,7 @@ func (s *Schema) link() error {
 				return fmt.Errorf("%s refers to %q, which is no entity", f.name, f.rules.GetReference())
 			}
 			f.target = target
-			s.foreign = append(s.foreign, Foreign{f.name, target.Kind(), f.rules.GetOnDelete(), f.rules.GetRequired()})
+			s.foreign = append(s.foreign, Foreign{f.name, target.Kind(), f.rules.GetOnDelete(), f.rules.GetRequired(), f.rules.GetNoPath()})
 		}
 		if f.typ == typeConfig {
 			s.config = f
@@ -217,8 +225,11 @@ func (s *Schema) link() error {
 			return fmt.Errorf("overlap of %s: %w", rules.GetField(), err)
 		}
 	}
-	if s.entity.GetPluginConfig() {
+	switch {
+	case s.entity.GetPluginConfig():
 		return s.linkPlugins()
+	case s.config != nil && s.entity.GetSubschemaKey() != "":
+		return s.linkConfigs()
 	}
 	return s.linkSubschemas()
 }
@@ -272,6 +283,48 @@ func (s *Schema) linkSubschemas() error {
 		}
 	}
 	return nil
+}
+
+// linkConfigs makes a variant of every configuration that names the entity. The
+// message of the configuration describes the record.
+func (s *Schema) linkConfigs() error {
+	s.variants = map[string]*variant{}
+	for _, c := range s.catalogue.configs {
+		if c.variantOf.GetKind() != s.Kind() {
+			continue
+		}
+		if s.variants[c.Kind()] != nil {
+			return fmt.Errorf("two configurations of %q", c.Kind())
+		}
+		s.variants[c.Kind()] = &variant{config: c}
+	}
+	if len(s.variants) == 0 {
+		return fmt.Errorf("no message is a configuration of %s", s.Kind())
+	}
+	rec, err := s.record.without(sortedKeys(s.variants))
+	if err != nil {
+		return err
+	}
+	s.record = rec
+	for _, v := range s.variants {
+		v.record = s.record.with(s.config.withRecord(v.config.record))
+	}
+	return nil
+}
+
+// without is the record in which the fields that say so take none of the values
+// of the subschema key.
+func (r *record) without(keys []string) (*record, error) {
+	for _, f := range r.fields {
+		if !f.rules.GetNotSubschema() {
+			continue
+		}
+		var err error
+		if r, err = r.override(f.name, &schemapb.Field{NotOneOf: keys}); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
 }
 
 // linkPlugins makes a variant of every plugin: the configuration is described

@@ -26,7 +26,7 @@ func TestCatalogue(t *testing.T) {
 	if plugins.LookupField() != "name" {
 		t.Errorf("LookupField of plugins = %q", plugins.LookupField())
 	}
-	if got := keys.Foreign(); len(got) != 1 || got[0] != (Foreign{"consumer", "consumers", schemapb.OnDelete_ON_DELETE_CASCADE, true}) {
+	if got := keys.Foreign(); len(got) != 1 || got[0] != (Foreign{"consumer", "consumers", schemapb.OnDelete_ON_DELETE_CASCADE, true, false}) {
 		t.Errorf("Foreign of keys = %v", got)
 	}
 	keyAuth, ok := c.Plugin("key-auth")

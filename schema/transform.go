@@ -7,7 +7,9 @@ import "fmt"
 type transformFunc func(doc Document) (Document, error)
 
 // transforms are the changes that protos name in "transformations".
-var transforms = map[string]transformFunc{}
+var transforms = map[string]transformFunc{
+	"cert_digest": certDigest,
+}
 
 // transformation is a compiled change and what it is about.
 type transformation struct {

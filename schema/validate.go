@@ -146,10 +146,7 @@ func (s *Schema) subschemaText(doc Document) Document {
 		return f.judge(value)
 	}
 	key, _ := s.variantKey(doc)
-	if s.config != nil {
-		return String(fmt.Sprintf("plugin '%s' not enabled; add it to the 'plugins' configuration property", key))
-	}
-	return String("unknown type: " + key)
+	return String(strings.ReplaceAll(orText(s.entity.GetSubschemaErr(), "unknown type: %s"), "%s", key))
 }
 
 // ValidKey judges a text from a URL that stands for the endpoint key. The
@@ -419,7 +416,26 @@ func (f *field) rule(v Document) string {
 			return text
 		}
 	}
+	if text := f.distinctRule(v); text != "" {
+		return text
+	}
 	return f.exclusiveRule(v)
+}
+
+// distinctRule names the first element that the list has already.
+func (f *field) distinctRule(v Document) string {
+	if !f.rules.GetDistinct() {
+		return ""
+	}
+	seen := map[string]bool{}
+	for _, e := range v.Elements() {
+		if key := e.String(); seen[key] {
+			return show(e) + " is duplicated"
+		} else {
+			seen[key] = true
+		}
+	}
+	return ""
 }
 
 // scalar is how a value stands in a one_of list.

@@ -85,7 +85,9 @@ func newPaths(catalogue *schema.Catalogue) *paths {
 				continue
 			}
 			put(p.nested, parent.Path(), child.NestedPath(), nested{child, f.Field})
-			put(p.singular, child.Path(), f.Field, nested{parent, f.Field})
+			if !f.NoPath {
+				put(p.singular, child.Path(), f.Field, nested{parent, f.Field})
+			}
 		}
 	}
 	return p
@@ -243,8 +245,8 @@ func (p *paths) templates() []string {
 		all = append(all, f.template)
 	}
 	for _, s := range p.catalogue.Entities() {
-		if !s.HasPaths() {
-			continue
+		if _, ok := p.catalogue.Path(s.Path()); !ok {
+			continue // none, or below others only
 		}
 		one := "/" + s.Path() + "/{" + s.Kind() + "}"
 		all = append(all, "/"+s.Path(), one)

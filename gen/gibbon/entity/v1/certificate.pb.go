@@ -34,6 +34,7 @@ type Certificate struct {
 	CertAlt       *string                `protobuf:"bytes,6,opt,name=cert_alt,json=certAlt,proto3,oneof" json:"cert_alt,omitempty"`
 	KeyAlt        *string                `protobuf:"bytes,7,opt,name=key_alt,json=keyAlt,proto3,oneof" json:"key_alt,omitempty"`
 	Tags          []string               `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty"`
+	Snis          []string               `protobuf:"bytes,9,rep,name=snis,proto3" json:"snis,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -124,11 +125,18 @@ func (x *Certificate) GetTags() []string {
 	return nil
 }
 
+func (x *Certificate) GetSnis() []string {
+	if x != nil {
+		return x.Snis
+	}
+	return nil
+}
+
 var File_gibbon_entity_v1_certificate_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_certificate_proto_rawDesc = "" +
 	"\n" +
-	"\"gibbon/entity/v1/certificate.proto\x12\x10gibbon.entity.v1\x1a\x1dgibbon/schema/v1/schema.proto\"\xd1\x06\n" +
+	"\"gibbon/entity/v1/certificate.proto\x12\x10gibbon.entity.v1\x1a\x1dgibbon/schema/v1/schema.proto\"\xc8\a\n" +
 	"\vCertificate\x122\n" +
 	"\x02id\x18\x01 \x01(\tB\"\xca\xf3\x18\x1e\xa8\x01\x01\xb0\x01\x01\xaa\x02\x15The certificate's id.R\x02id\x12i\n" +
 	"\n" +
@@ -139,7 +147,8 @@ const file_gibbon_entity_v1_certificate_proto_rawDesc = "" +
 	"\x03key\x18\x05 \x01(\tB*\xca\xf3\x18&\x10\x01\xc8\x01\x01\xd0\x01\x01\x9a\x02\x03key\xaa\x02\x15The private key, PEM.R\x03key\x12l\n" +
 	"\bcert_alt\x18\x06 \x01(\tBL\xca\xf3\x18H\xc8\x01\x01\x9a\x02\vcertificate\xaa\x024A second certificate chain of another key type, PEM.H\x00R\acertAlt\x88\x01\x01\x12M\n" +
 	"\akey_alt\x18\a \x01(\tB/\xca\xf3\x18+\xc8\x01\x01\xd0\x01\x01\x9a\x02\x03key\xaa\x02\x1cThe second private key, PEM.H\x01R\x06keyAlt\x88\x01\x01\x12H\n" +
-	"\x04tags\x18\b \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags:\x86\x01\xca\xf3\x18p\n" +
+	"\x04tags\x18\b \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags\x12u\n" +
+	"\x04snis\x18\t \x03(\tBa\xca\xf3\x18]\xe0\x01\x01\xfa\x01\x10\x9a\x02\rwildcard_host\xaa\x02AThe server names that the certificate is shown for; kept as SNIs.\x90\x03\x01R\x04snis:\x86\x01\xca\xf3\x18p\n" +
 	"\x15\"\x13\n" +
 	"\bcert_alt\n" +
 	"\akey_alt\n" +

@@ -168,11 +168,11 @@ var File_gibbon_entity_v1_plugin_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_plugin_proto_rawDesc = "" +
 	"\n" +
-	"\x1dgibbon/entity/v1/plugin.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xc6\f\n" +
+	"\x1dgibbon/entity/v1/plugin.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\x99\r\n" +
 	"\x06Plugin\x126\n" +
-	"\x02id\x18\x01 \x01(\tB&\xca\xf3\x18\"\xa8\x01\x01\xb0\x01\x01\xaa\x02\x19The plugin instance's id.R\x02id\x12/\n" +
-	"\x04name\x18\x02 \x01(\tB\x1b\xca\xf3\x18\x17\x10\x01\xaa\x02\x12The plugin's name.R\x04name\x12Y\n" +
-	"\rinstance_name\x18\x03 \x01(\tB/\xca\xf3\x18+\xc0\x01\x01\x9a\x02\tutf8_name\xaa\x02\x19A name for this instance.H\x00R\finstanceName\x88\x01\x01\x12f\n" +
+	"\x02id\x18\x01 \x01(\tB&\xca\xf3\x18\"\xa8\x01\x01\xb0\x01\x01\xaa\x02\x19The plugin instance's id.R\x02id\x122\n" +
+	"\x04name\x18\x02 \x01(\tB\x1e\xca\xf3\x18\x1a\x10\x01\xaa\x02\x12The plugin's name.\xd0\x02\x01R\x04name\x12\\\n" +
+	"\rinstance_name\x18\x03 \x01(\tB2\xca\xf3\x18.\xc0\x01\x01\x9a\x02\tutf8_name\xaa\x02\x19A name for this instance.\xd0\x02\x01H\x00R\finstanceName\x88\x01\x01\x12f\n" +
 	"\n" +
 	"created_at\x18\x04 \x01(\x03BG\xca\xf3\x18C\xb0\x01\x01\xb8\x01\x01\xaa\x02:When the instance was created, in seconds since the epoch.R\tcreatedAt\x12n\n" +
 	"\n" +
@@ -183,9 +183,9 @@ const file_gibbon_entity_v1_plugin_proto_rawDesc = "" +
 	"\x0econsumer_group\x18\t \x01(\v2\x1b.gibbon.entity.v1.ReferenceBK\xca\xf3\x18G\x1a\x04null\xea\x01\x0fconsumer_groups\xf0\x01\x01\xaa\x02)Run for the consumers of this group only.R\rconsumerGroup\x12B\n" +
 	"\x06config\x18\n" +
 	" \x01(\fB*\xca\xf3\x18&\b\x02\x10\x01\xaa\x02\x1fThe plugin's own configuration.R\x06config\x12\x90\x01\n" +
-	"\tprotocols\x18\v \x03(\tBr\xca\xf3\x18n\b\x01\x10\x01\x1a\x1f[\"grpc\",\"grpcs\",\"http\",\"https\"]\xfa\x01\x1a2\x04grpc2\x05grpcs2\x04http2\x05https\xaa\x02)The protocols that the instance runs for.R\tprotocols\x12H\n" +
-	"\aenabled\x18\f \x01(\bB.\xca\xf3\x18*\x10\x01\x1a\x04true\xaa\x02\x1fA disabled instance is not run.R\aenabled\x12H\n" +
-	"\x04tags\x18\x0e \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags:\xc4\x02\xd2\xf3\x18\xbf\x02\n" +
+	"\tprotocols\x18\v \x03(\tBr\xca\xf3\x18n\b\x01\x10\x01\x1a\x1f[\"grpc\",\"grpcs\",\"http\",\"https\"]\xfa\x01\x1a2\x04grpc2\x05grpcs2\x04http2\x05https\xaa\x02)The protocols that the instance runs for.R\tprotocols\x12K\n" +
+	"\aenabled\x18\f \x01(\bB1\xca\xf3\x18-\x10\x01\x1a\x04true\xaa\x02\x1fA disabled instance is not run.\xd0\x02\x01R\aenabled\x12H\n" +
+	"\x04tags\x18\x0e \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags:\x8e\x03\xd2\xf3\x18\x89\x03\n" +
 	"\aplugins\"\rinstance_name20\n" +
 	"\x04name\n" +
 	"\x05route\n" +
@@ -193,7 +193,7 @@ const file_gibbon_entity_v1_plugin_proto_rawDesc = "" +
 	"\bconsumer\n" +
 	"\x0econsumer_group:\x04nameH\x01Z\x04nameb?\n" +
 	"\tprotocols\x12\x05route\"+must match the associated route's protocolsbn\n" +
-	"\tprotocols\x12\aservice\x1a\x06routes\"Pmust match the protocols of at least one route pointing to this Plugin's service\x8a\x01\x04name\x8a\x01\x05route\x8a\x01\aservice\x8a\x01\bconsumer\x8a\x01\x0fconsumer_group?B\x10\n" +
+	"\tprotocols\x12\aservice\x1a\x06routes\"Pmust match the protocols of at least one route pointing to this Plugin's service\x8a\x01\x04name\x8a\x01\x05route\x8a\x01\aservice\x8a\x01\bconsumer\x8a\x01\x0fconsumer_group?\xfa\x01Gplugin '%s' not enabled; add it to the 'plugins' configuration propertyB\x10\n" +
 	"\x0e_instance_nameJ\x04\b\r\x10\x0eB@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1;entitypbb\x06proto3"
 
 var (

@@ -270,7 +270,16 @@ type Field struct {
 	Flavors []string `protobuf:"bytes,43,rep,name=flavors,proto3" json:"flavors,omitempty"`
 	// not_path refuses a text that is the path segment of a collection of
 	// entities: the name of a workspace, which stands in the same place.
-	NotPath       bool `protobuf:"varint,44,opt,name=not_path,json=notPath,proto3" json:"not_path,omitempty"`
+	NotPath bool `protobuf:"varint,44,opt,name=not_path,json=notPath,proto3" json:"not_path,omitempty"`
+	// distinct refuses an array with an element that it has already, by a text
+	// on the array as a whole. A set drops it instead.
+	Distinct bool `protobuf:"varint,50,opt,name=distinct,proto3" json:"distinct,omitempty"`
+	// no_path is about foreign fields: what they refer to is not found below the
+	// entity's path, as /routes/{route}/service is.
+	NoPath bool `protobuf:"varint,51,opt,name=no_path,json=noPath,proto3" json:"no_path,omitempty"`
+	// not_subschema refuses the values of the subschema key: the prefix of a
+	// vault, which stands where a type of vault may stand too.
+	NotSubschema  bool `protobuf:"varint,52,opt,name=not_subschema,json=notSubschema,proto3" json:"not_subschema,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -609,6 +618,27 @@ func (x *Field) GetFlavors() []string {
 func (x *Field) GetNotPath() bool {
 	if x != nil {
 		return x.NotPath
+	}
+	return false
+}
+
+func (x *Field) GetDistinct() bool {
+	if x != nil {
+		return x.Distinct
+	}
+	return false
+}
+
+func (x *Field) GetNoPath() bool {
+	if x != nil {
+		return x.NoPath
+	}
+	return false
+}
+
+func (x *Field) GetNotSubschema() bool {
+	if x != nil {
+		return x.NotSubschema
 	}
 	return false
 }
@@ -1834,7 +1864,13 @@ type Entity struct {
 	NameParts []string `protobuf:"bytes,17,rep,name=name_parts,json=nameParts,proto3" json:"name_parts,omitempty"`
 	// no_paths entities are stored like others, but have no paths that follow
 	// from the schema: they are read and written through paths of their own.
-	NoPaths       bool `protobuf:"varint,18,opt,name=no_paths,json=noPaths,proto3" json:"no_paths,omitempty"`
+	NoPaths bool `protobuf:"varint,18,opt,name=no_paths,json=noPaths,proto3" json:"no_paths,omitempty"`
+	// nested_only entities have no paths of their own, only those below the
+	// entities that they refer to.
+	NestedOnly bool `protobuf:"varint,30,opt,name=nested_only,json=nestedOnly,proto3" json:"nested_only,omitempty"`
+	// subschema_err is the text on the subschema key when its value picks no
+	// subschema; %s becomes the value. Empty: "unknown type: " and the value.
+	SubschemaErr  string `protobuf:"bytes,31,opt,name=subschema_err,json=subschemaErr,proto3" json:"subschema_err,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1993,6 +2029,20 @@ func (x *Entity) GetNoPaths() bool {
 		return x.NoPaths
 	}
 	return false
+}
+
+func (x *Entity) GetNestedOnly() bool {
+	if x != nil {
+		return x.NestedOnly
+	}
+	return false
+}
+
+func (x *Entity) GetSubschemaErr() string {
+	if x != nil {
+		return x.SubschemaErr
+	}
+	return ""
 }
 
 // Transformation is a change of an entity that the engine has in code, such as
@@ -2342,6 +2392,62 @@ func (x *Plugin) GetChecks() []*Check {
 	return nil
 }
 
+// Config makes a message the configuration that goes with one value of an
+// entity's subschema key.
+type Config struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// kind is the entity, whose TYPE_CONFIG field holds the configuration.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// name is the value of the subschema key.
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Config) Reset() {
+	*x = Config{}
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Config) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Config) ProtoMessage() {}
+
+func (x *Config) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_schema_v1_schema_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Config.ProtoReflect.Descriptor instead.
+func (*Config) Descriptor() ([]byte, []int) {
+	return file_gibbon_schema_v1_schema_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Config) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Config) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 var file_gibbon_schema_v1_schema_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
@@ -2375,6 +2481,14 @@ var file_gibbon_schema_v1_schema_proto_extTypes = []protoimpl.ExtensionInfo{
 		Tag:           "bytes,51003,opt,name=plugin",
 		Filename:      "gibbon/schema/v1/schema.proto",
 	},
+	{
+		ExtendedType:  (*descriptorpb.MessageOptions)(nil),
+		ExtensionType: (*Config)(nil),
+		Field:         51004,
+		Name:          "gibbon.schema.v1.config",
+		Tag:           "bytes,51004,opt,name=config",
+		Filename:      "gibbon/schema/v1/schema.proto",
+	},
 }
 
 // Extension fields to descriptorpb.FieldOptions.
@@ -2399,13 +2513,18 @@ var (
 	//
 	// optional gibbon.schema.v1.Plugin plugin = 51003;
 	E_Plugin = &file_gibbon_schema_v1_schema_proto_extTypes[3]
+	// config makes a message the configuration that goes with one value of an
+	// entity's subschema key: with a type of vault.
+	//
+	// optional gibbon.schema.v1.Config config = 51004;
+	E_Config = &file_gibbon_schema_v1_schema_proto_extTypes[4]
 )
 
 var File_gibbon_schema_v1_schema_proto protoreflect.FileDescriptor
 
 const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\n" +
-	"\x1dgibbon/schema/v1/schema.proto\x12\x10gibbon.schema.v1\x1a google/protobuf/descriptor.proto\"\x96\r\n" +
+	"\x1dgibbon/schema/v1/schema.proto\x12\x10gibbon.schema.v1\x1a google/protobuf/descriptor.proto\"\xf0\r\n" +
 	"\x05Field\x12*\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x16.gibbon.schema.v1.TypeR\x04type\x12\x1a\n" +
 	"\brequired\x18\x02 \x01(\bR\brequired\x12\x1d\n" +
@@ -2458,7 +2577,10 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"searchable\x18* \x01(\bR\n" +
 	"searchable\x12\x18\n" +
 	"\aflavors\x18+ \x03(\tR\aflavors\x12\x19\n" +
-	"\bnot_path\x18, \x01(\bR\anotPathB\n" +
+	"\bnot_path\x18, \x01(\bR\anotPath\x12\x1a\n" +
+	"\bdistinct\x182 \x01(\bR\bdistinct\x12\x17\n" +
+	"\ano_path\x183 \x01(\bR\x06noPath\x12#\n" +
+	"\rnot_subschema\x184 \x01(\bR\fnotSubschemaB\n" +
 	"\n" +
 	"\b_defaultB\x05\n" +
 	"\x03_eqB\x05\n" +
@@ -2566,7 +2688,7 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\x04when\x18\x01 \x03(\v2\x1b.gibbon.schema.v1.ConditionR\x04when\x12\x16\n" +
 	"\x06fields\x18\x02 \x03(\tR\x06fields\";\n" +
 	"\bDenyWhen\x12/\n" +
-	"\x04when\x18\x01 \x03(\v2\x1b.gibbon.schema.v1.ConditionR\x04when\"\xa0\x05\n" +
+	"\x04when\x18\x01 \x03(\v2\x1b.gibbon.schema.v1.ConditionR\x04when\"\xe6\x05\n" +
 	"\x06Entity\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1f\n" +
@@ -2591,7 +2713,10 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\binternal\x18\x10 \x01(\bR\binternal\x12\x1d\n" +
 	"\n" +
 	"name_parts\x18\x11 \x03(\tR\tnameParts\x12\x19\n" +
-	"\bno_paths\x18\x12 \x01(\bR\anoPaths\":\n" +
+	"\bno_paths\x18\x12 \x01(\bR\anoPaths\x12\x1f\n" +
+	"\vnested_only\x18\x1e \x01(\bR\n" +
+	"nestedOnly\x12#\n" +
+	"\rsubschema_err\x18\x1f \x01(\tR\fsubschemaErr\":\n" +
 	"\x0eTransformation\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05input\x18\x02 \x03(\tR\x05input\"k\n" +
@@ -2614,7 +2739,10 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\bpriority\x18\x03 \x01(\x05R\bpriority\x12\x1c\n" +
 	"\tprotocols\x18\x04 \x03(\tR\tprotocols\x12B\n" +
 	"\x10forbidden_scopes\x18\x05 \x03(\x0e2\x17.gibbon.schema.v1.ScopeR\x0fforbiddenScopes\x12/\n" +
-	"\x06checks\x18\x06 \x03(\v2\x17.gibbon.schema.v1.CheckR\x06checks*J\n" +
+	"\x06checks\x18\x06 \x03(\v2\x17.gibbon.schema.v1.CheckR\x06checks\"0\n" +
+	"\x06Config\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name*J\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bTYPE_SET\x10\x01\x12\x0f\n" +
@@ -2633,7 +2761,8 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\x05field\x12\x1d.google.protobuf.FieldOptions\x18\xb9\x8e\x03 \x01(\v2\x17.gibbon.schema.v1.FieldR\x05field:S\n" +
 	"\x06record\x12\x1f.google.protobuf.MessageOptions\x18\xb9\x8e\x03 \x01(\v2\x18.gibbon.schema.v1.RecordR\x06record:S\n" +
 	"\x06entity\x12\x1f.google.protobuf.MessageOptions\x18\xba\x8e\x03 \x01(\v2\x18.gibbon.schema.v1.EntityR\x06entity:S\n" +
-	"\x06plugin\x12\x1f.google.protobuf.MessageOptions\x18\xbb\x8e\x03 \x01(\v2\x18.gibbon.schema.v1.PluginR\x06pluginB@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/schema/v1;schemapbb\x06proto3"
+	"\x06plugin\x12\x1f.google.protobuf.MessageOptions\x18\xbb\x8e\x03 \x01(\v2\x18.gibbon.schema.v1.PluginR\x06plugin:S\n" +
+	"\x06config\x12\x1f.google.protobuf.MessageOptions\x18\xbc\x8e\x03 \x01(\v2\x18.gibbon.schema.v1.ConfigR\x06configB@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/schema/v1;schemapbb\x06proto3"
 
 var (
 	file_gibbon_schema_v1_schema_proto_rawDescOnce sync.Once
@@ -2648,7 +2777,7 @@ func file_gibbon_schema_v1_schema_proto_rawDescGZIP() []byte {
 }
 
 var file_gibbon_schema_v1_schema_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_gibbon_schema_v1_schema_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_gibbon_schema_v1_schema_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_gibbon_schema_v1_schema_proto_goTypes = []any{
 	(Type)(0),                           // 0: gibbon.schema.v1.Type
 	(OnDelete)(0),                       // 1: gibbon.schema.v1.OnDelete
@@ -2675,8 +2804,9 @@ var file_gibbon_schema_v1_schema_proto_goTypes = []any{
 	(*Subschema)(nil),                   // 22: gibbon.schema.v1.Subschema
 	(*SubschemaField)(nil),              // 23: gibbon.schema.v1.SubschemaField
 	(*Plugin)(nil),                      // 24: gibbon.schema.v1.Plugin
-	(*descriptorpb.FieldOptions)(nil),   // 25: google.protobuf.FieldOptions
-	(*descriptorpb.MessageOptions)(nil), // 26: google.protobuf.MessageOptions
+	(*Config)(nil),                      // 25: gibbon.schema.v1.Config
+	(*descriptorpb.FieldOptions)(nil),   // 26: google.protobuf.FieldOptions
+	(*descriptorpb.MessageOptions)(nil), // 27: google.protobuf.MessageOptions
 }
 var file_gibbon_schema_v1_schema_proto_depIdxs = []int32{
 	0,  // 0: gibbon.schema.v1.Field.type:type_name -> gibbon.schema.v1.Type
@@ -2720,18 +2850,20 @@ var file_gibbon_schema_v1_schema_proto_depIdxs = []int32{
 	3,  // 38: gibbon.schema.v1.SubschemaField.rules:type_name -> gibbon.schema.v1.Field
 	2,  // 39: gibbon.schema.v1.Plugin.forbidden_scopes:type_name -> gibbon.schema.v1.Scope
 	11, // 40: gibbon.schema.v1.Plugin.checks:type_name -> gibbon.schema.v1.Check
-	25, // 41: gibbon.schema.v1.field:extendee -> google.protobuf.FieldOptions
-	26, // 42: gibbon.schema.v1.record:extendee -> google.protobuf.MessageOptions
-	26, // 43: gibbon.schema.v1.entity:extendee -> google.protobuf.MessageOptions
-	26, // 44: gibbon.schema.v1.plugin:extendee -> google.protobuf.MessageOptions
-	3,  // 45: gibbon.schema.v1.field:type_name -> gibbon.schema.v1.Field
-	9,  // 46: gibbon.schema.v1.record:type_name -> gibbon.schema.v1.Record
-	19, // 47: gibbon.schema.v1.entity:type_name -> gibbon.schema.v1.Entity
-	24, // 48: gibbon.schema.v1.plugin:type_name -> gibbon.schema.v1.Plugin
-	49, // [49:49] is the sub-list for method output_type
-	49, // [49:49] is the sub-list for method input_type
-	45, // [45:49] is the sub-list for extension type_name
-	41, // [41:45] is the sub-list for extension extendee
+	26, // 41: gibbon.schema.v1.field:extendee -> google.protobuf.FieldOptions
+	27, // 42: gibbon.schema.v1.record:extendee -> google.protobuf.MessageOptions
+	27, // 43: gibbon.schema.v1.entity:extendee -> google.protobuf.MessageOptions
+	27, // 44: gibbon.schema.v1.plugin:extendee -> google.protobuf.MessageOptions
+	27, // 45: gibbon.schema.v1.config:extendee -> google.protobuf.MessageOptions
+	3,  // 46: gibbon.schema.v1.field:type_name -> gibbon.schema.v1.Field
+	9,  // 47: gibbon.schema.v1.record:type_name -> gibbon.schema.v1.Record
+	19, // 48: gibbon.schema.v1.entity:type_name -> gibbon.schema.v1.Entity
+	24, // 49: gibbon.schema.v1.plugin:type_name -> gibbon.schema.v1.Plugin
+	25, // 50: gibbon.schema.v1.config:type_name -> gibbon.schema.v1.Config
+	51, // [51:51] is the sub-list for method output_type
+	51, // [51:51] is the sub-list for method input_type
+	46, // [46:51] is the sub-list for extension type_name
+	41, // [41:46] is the sub-list for extension extendee
 	0,  // [0:41] is the sub-list for field type_name
 }
 
@@ -2761,8 +2893,8 @@ func file_gibbon_schema_v1_schema_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gibbon_schema_v1_schema_proto_rawDesc), len(file_gibbon_schema_v1_schema_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   22,
-			NumExtensions: 4,
+			NumMessages:   23,
+			NumExtensions: 5,
 			NumServices:   0,
 		},
 		GoTypes:           file_gibbon_schema_v1_schema_proto_goTypes,

@@ -1,0 +1,47 @@
+package schema
+
+import "fmt"
+
+// rewriteFunc changes a body before anything is filled in or judged. Members
+// are texts on fields that cannot be rewritten; nothing else is judged then.
+type rewriteFunc func(body Document) (Document, []Member)
+
+// rewrites are the changes that protos name in "rewrites".
+var rewrites = map[string]rewriteFunc{
+	"algorithm_and_hash_on": algorithmAndHashOn,
+	"target_with_port":      targetWithPort,
+}
+
+func (s *Schema) compileRewrites() error {
+	for _, name := range s.entity.GetRewrites() {
+		run := rewrites[name]
+		if run == nil {
+			return fmt.Errorf("no rewrite %q", name)
+		}
+		s.rewrites = append(s.rewrites, run)
+	}
+	return nil
+}
+
+// rewrite makes all changes of the schema; the error is a *ViolationError.
+func (s *Schema) rewrite(body Document) (Document, error) {
+	for _, run := range s.rewrites {
+		out, broken := run(body)
+		if len(broken) > 0 {
+			return body, &ViolationError{Fields: Object(broken...)}
+		}
+		body = out
+	}
+	return body, nil
+}
+
+// Rewritten is a text from a URL as a body's field of that name would be stored:
+// "example.com" becomes the target "example.com:8000". A text that cannot be
+// rewritten stays as it is.
+func (s *Schema) Rewritten(name, text string) string {
+	out, err := s.rewrite(Object(Member{name, String(text)}))
+	if v := out.Get(name); err == nil && v.Kind() == KindString {
+		return v.Text()
+	}
+	return text
+}
