@@ -128,7 +128,21 @@ func (f *field) describeDefault() Document {
 	if f.record == nil || f.def.IsAbsent() {
 		return f.def
 	}
-	return (&filler{}).value(f, f.def)
+	return withoutNulls((&filler{}).value(f, f.def))
+}
+
+// withoutNulls takes out members that are null, at every depth.
+func withoutNulls(d Document) Document {
+	if d.Kind() != KindObject {
+		return d
+	}
+	var members []Member
+	for _, m := range d.Members() {
+		if !m.Value.IsNull() {
+			members = append(members, Member{m.Name, withoutNulls(m.Value)})
+		}
+	}
+	return Object(members...)
 }
 
 func (f *field) describeRules(a *attributes) {
