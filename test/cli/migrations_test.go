@@ -5,6 +5,8 @@ package cli_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"io/fs"
 	"net/url"
 	"strings"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/gibbon-gateway/gibbon/internal/testpg"
+	"github.com/gibbon-gateway/gibbon/migrations"
 	"github.com/gibbon-gateway/gibbon/test/gibbon"
 )
 
@@ -81,20 +84,21 @@ func TestMigrations(t *testing.T) {
 			t.Parallel()
 			d := open(t)
 			none := []string{}
-			first := []string{"0001_init"}
+			all := shipped(t)
 
 			expect(t, "list of an empty database", d.migrations(t, "list"), 3, needsBootstrap+"\n", "")
-			d.expectState(t, state{true, none, none, none, first})
+			d.expectState(t, state{true, none, none, none, all})
 			for _, command := range []string{"up", "finish"} {
 				expect(t, command+" of an empty database", d.migrations(t, command), 1, "", "Error: Cannot run migrations: "+needsBootstrap+hint)
 			}
 			expect(t, "reset of an empty database", d.migrations(t, "reset", "--yes"), 1, "Database not bootstrapped, nothing to reset\n", "")
 
 			expect(t, "bootstrap", d.migrations(t, "bootstrap"), 0,
-				"Bootstrapping database...\nmigrated: 0001_init\n1 migration processed\nDatabase is up-to-date\n", "")
+				"Bootstrapping database...\nmigrated: "+strings.Join(all, "\nmigrated: ")+
+					fmt.Sprintf("\n%d migrations processed\nDatabase is up-to-date\n", len(all)), "")
 			expect(t, "bootstrap again", d.migrations(t, "bootstrap"), 0, "Database already bootstrapped\n", "")
-			expect(t, "list", d.migrations(t, "list"), 0, "Executed migrations:\n  0001_init\n", "")
-			d.expectState(t, state{false, first, none, none, none})
+			expect(t, "list", d.migrations(t, "list"), 0, "Executed migrations:\n  "+strings.Join(all, "\n  ")+"\n", "")
+			d.expectState(t, state{false, all, none, none, none})
 			expect(t, "up", d.migrations(t, "up"), 0, "Database is already up-to-date\n", "")
 			expect(t, "finish", d.migrations(t, "finish"), 0, "No pending migrations to finish\n", "")
 
@@ -106,6 +110,19 @@ func TestMigrations(t *testing.T) {
 			expect(t, "quiet list after reset", d.migrations(t, "list", "--quiet"), 3, "", "")
 		})
 	}
+}
+
+// shipped names the migrations of this release.
+func shipped(t *testing.T) []string {
+	t.Helper()
+	names, err := fs.Glob(migrations.Postgres(), "*.sql")
+	if err != nil || len(names) < 2 {
+		t.Fatalf("the migrations are %q, %v", names, err)
+	}
+	for i, name := range names {
+		names[i] = strings.TrimSuffix(name, ".sql")
+	}
+	return names
 }
 
 // TestUnreadyPostgres has control planes and migrations meet a database that they

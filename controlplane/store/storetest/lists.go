@@ -227,12 +227,7 @@ func testView(t *testing.T, s store.Store) {
 		_, err = r.Find("default", "services", "name", "n")
 		noError(t, err)
 		equal(t, "the list", list(t, r, store.Query{Workspace: "default", Kind: "services", Limit: 1}), []string{"s1", "s2"})
-		var all []string
-		for e, err := range r.All() {
-			noError(t, err)
-			all = append(all, e.ID)
-		}
-		equal(t, "all", all, []string{"s1", "s2"})
+		equal(t, "all", ids(all(t, r)), []string{"s1", "s2"})
 		log, err := r.Changes(0, 100)
 		noError(t, err)
 		equal(t, "changes", len(log), 2)

@@ -17,10 +17,12 @@ import (
 // test that fails.
 const patience = 30 * time.Second
 
-// Run runs the rules. open returns an empty store for one test alone and
-// closes it when the test ends; its Watch has to poll at least each second.
+// Run runs the rules. open returns a store as migrations leave it, for one test
+// alone, and closes it when the test ends; its Watch has to poll at least each
+// second.
 func Run(t *testing.T, open func(*testing.T) store.Store) {
 	for name, rule := range map[string]func(*testing.T, store.Store){
+		"the default workspace is there":             testDefaultWorkspace,
 		"what is written is read back":               testRoundTrip,
 		"insert and put":                             testInsertPut,
 		"bad arguments":                              testBadArguments,
@@ -156,15 +158,24 @@ func version(t *testing.T, s store.Store) (v store.Version) {
 	return v
 }
 
-// names returns "kind/id" of all entities, in order.
+// all returns what All does but for what is there from the start.
+func all(t *testing.T, r store.Reader) (found []store.Entity) {
+	t.Helper()
+	for e, err := range r.All() {
+		noError(t, err)
+		if e.Kind != "workspaces" {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// names returns "kind/id" of all entities that were written, in order.
 func names(t *testing.T, s store.Store) []string {
 	t.Helper()
 	var found []string
 	view(t, s, func(r store.Reader) error {
-		for e, err := range r.All() {
-			if err != nil {
-				return err
-			}
+		for _, e := range all(t, r) {
 			found = append(found, e.Kind+"/"+e.ID)
 		}
 		return nil

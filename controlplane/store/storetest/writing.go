@@ -1,7 +1,9 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,6 +17,43 @@ import (
 
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
 )
+
+func testDefaultWorkspace(t *testing.T, s store.Store) {
+	equal(t, "the version", version(t, s).Number, uint64(0))
+	equal(t, "the change log", changes(t, s, 0, 10), []store.Change(nil))
+	view(t, s, func(r store.Reader) error {
+		e, err := r.Find("", "workspaces", "name", "default")
+		noError(t, err)
+		equal(t, "its kind, workspace and end", []any{e.Kind, e.Workspace, e.ExpiresAt}, []any{"workspaces", "", time.Time{}})
+		page, _, err := r.List(store.Query{Kind: "workspaces", Limit: 10})
+		noError(t, err)
+		equal(t, "all workspaces", page, []store.Entity{e})
+		var document struct {
+			ID, Name  string
+			Comment   *string
+			Config    map[string]any
+			Meta      map[string]any
+			CreatedAt int64 `json:"created_at"`
+			UpdatedAt int64 `json:"updated_at"`
+		}
+		decoder := json.NewDecoder(bytes.NewReader(e.Document))
+		decoder.DisallowUnknownFields()
+		noError(t, decoder.Decode(&document))
+		if since := time.Since(time.Unix(document.CreatedAt, 0)); since < -time.Minute || since > 10*time.Minute {
+			t.Errorf("it was made %v ago", since)
+		}
+		equal(t, "when it was changed", document.UpdatedAt, document.CreatedAt)
+		equal(t, "its name", document.Name, "default")
+		equal(t, "its id", document.ID, e.ID)
+		equal(t, "its config", document.Config, map[string]any{})
+		equal(t, "its meta", document.Meta, map[string]any{"color": nil, "thumbnail": nil})
+		return nil
+	})
+	// It is an entity like any other.
+	refused(t, s, &store.UniqueError{Kind: "workspaces", Field: "name", Value: "default"}, func(tx store.Tx) error {
+		return tx.Insert(entity("workspaces", "w", workspace(""), name("default")))
+	})
+}
 
 func testRoundTrip(t *testing.T, s store.Store) {
 	// The bytes are the caller's business: order, spaces, numbers, escapes.
@@ -33,10 +72,7 @@ func testRoundTrip(t *testing.T, s store.Store) {
 		noError(t, err)
 		equal(t, "List", page, []store.Entity{want})
 		equal(t, "List's more", more, false)
-		for got, err := range r.All() {
-			noError(t, err)
-			equal(t, "All", got, want)
-		}
+		equal(t, "All", all(t, r), []store.Entity{want})
 		for _, err := range []error{
 			second(r.Get("services", "s2")), second(r.Get("routes", "s1")),
 			second(r.Find("default", "services", "name", "X")), second(r.Find("other", "services", "name", "x")),
@@ -188,12 +224,7 @@ func testOwnWrites(t *testing.T, s store.Store) {
 		page, _, err := tx.List(store.Query{Workspace: "default", Kind: "services", Limit: 10, Tags: []string{"t"}})
 		noError(t, err)
 		equal(t, "list by tag", ids(page), []string{"s3"})
-		var all []string
-		for e, err := range tx.All() {
-			noError(t, err)
-			all = append(all, e.ID)
-		}
-		equal(t, "all", all, []string{"s1", "s3"})
+		equal(t, "all", ids(all(t, tx)), []string{"s1", "s3"})
 		v, err := tx.Version()
 		noError(t, err)
 		equal(t, "the version inside", v.Number, uint64(1))
