@@ -21,6 +21,8 @@ var customs = map[string]struct {
 	"alt_certificate_matches_key": {[]string{"cert_alt", "key_alt"}, altCertificateMatchesKey},
 	"certificates_differ_in_type": {[]string{"cert", "cert_alt"}, certificatesDiffer},
 	"single_ca_certificate":       {[]string{"cert"}, singleCACertificate},
+	"jwk_loads":                   {[]string{"jwk", "kid"}, jwkLoads},
+	"pem_keys_load":               {[]string{"pem", "pem.private_key", "pem.public_key"}, pemKeysLoad},
 }
 
 // certificate is a PEM chain whose certificates all parse.
@@ -102,8 +104,7 @@ func matches(cert, key Document) bool {
 	if err != nil {
 		return true
 	}
-	public, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool })
-	return ok && public.Equal(chain[0].PublicKey)
+	return samePublic(signer, chain[0].PublicKey)
 }
 
 func certificateMatchesKey(doc Document) string {

@@ -329,7 +329,7 @@ func compileCondition(r *schemapb.Condition) (condition, error) {
 // match compiles a test into a field without a type of its own.
 func compileMatch(m *schemapb.Match) (*field, error) {
 	rules := &schemapb.Field{
-		OneOf: m.GetOneOf(), NotOneOf: m.GetNotOneOf(), Required: m.GetRequired(), Between: m.GetBetween(),
+		OneOf: m.GetOneOf(), NotOneOf: m.GetNotOneOf(), Required: m.GetRequired(), Between: m.GetBetween(), Format: m.GetFormat(),
 	}
 	if m != nil {
 		rules.Eq, rules.Ne, rules.Gt, rules.Match, rules.LenEq, rules.LenMin = m.Eq, m.Ne, m.Gt, m.Match, m.LenEq, m.LenMin
@@ -371,7 +371,7 @@ func (c condition) holds(doc Document) bool {
 	v := doc.Get(c.path...)
 	m := c.match
 	if v.unset() {
-		asks := len(m.oneOf) > 0 || m.elem != nil || !m.contains.IsAbsent() || m.match != nil ||
+		asks := len(m.oneOf) > 0 || m.elem != nil || !m.contains.IsAbsent() || m.match != nil || m.check != nil ||
 			m.rules.Gt != nil || m.rules.Between != nil || m.rules.LenEq != nil || m.rules.LenMin != nil
 		return m.null().IsAbsent() && (!asks || m.eq.IsNull())
 	}

@@ -35,6 +35,9 @@ var formats = map[string]formatFunc{
 	"route_header_value":      routeHeaderValue,
 	"certificate":             certificate,
 	"key":                     privateKey,
+	"public_key":              publicKey,
+	"redirect_uri":            redirectURI,
+	"json_object":             jsonObject,
 	"url":                     fullURL,
 	"pcre":                    pcrePattern,
 	"upstream_name":           upstreamName,
@@ -328,6 +331,26 @@ func routeHeaderName(text string) string {
 		return "cannot contain 'host' header, which must be specified in the 'hosts' attribute"
 	}
 	return headerName(text)
+}
+
+// redirectURI is where an OAuth 2.0 server may send a browser. The server adds
+// parameters to it, which would be lost in a fragment.
+func redirectURI(text string) string {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Scheme == "" || u.Host == "":
+		return "cannot parse '" + text + "'"
+	case strings.Contains(text, "#"):
+		return "fragment not allowed in '" + text + "'"
+	}
+	return ""
+}
+
+func jsonObject(text string) string {
+	if d, err := Parse([]byte(text)); err != nil || d.Kind() != KindObject {
+		return "expected the text of a JSON object"
+	}
+	return ""
 }
 
 func fullURL(text string) string {

@@ -8,7 +8,9 @@ type transformFunc func(doc Document) (Document, error)
 
 // transforms are the changes that protos name in "transformations".
 var transforms = map[string]transformFunc{
-	"cert_digest": certDigest,
+	"cert_digest":        certDigest,
+	"hash_password":      hashPassword,
+	"hash_client_secret": hashClientSecret,
 }
 
 // transformation is a compiled change and what it is about.

@@ -104,14 +104,14 @@ var File_gibbon_entity_v1_consumer_group_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_consumer_group_proto_rawDesc = "" +
 	"\n" +
-	"%gibbon/entity/v1/consumer_group.proto\x12\x10gibbon.entity.v1\x1a\x1dgibbon/schema/v1/schema.proto\"\xa9\x03\n" +
+	"%gibbon/entity/v1/consumer_group.proto\x12\x10gibbon.entity.v1\x1a\x1dgibbon/schema/v1/schema.proto\"\xac\x03\n" +
 	"\rConsumerGroup\x12,\n" +
 	"\x02id\x18\x01 \x01(\tB\x1c\xca\xf3\x18\x18\xa8\x01\x01\xb0\x01\x01\xaa\x02\x0fThe group's id.R\x02id\x12c\n" +
 	"\n" +
 	"created_at\x18\x02 \x01(\x03BD\xca\xf3\x18@\xb0\x01\x01\xb8\x01\x01\xaa\x027When the group was created, in seconds since the epoch.R\tcreatedAt\x12k\n" +
 	"\n" +
-	"updated_at\x18\x03 \x01(\x03BL\xca\xf3\x18H\xb0\x01\x01\xb8\x01\x01\xaa\x02<When the group was last changed, in seconds since the epoch.\xb8\x02\x01R\tupdatedAt\x121\n" +
-	"\x04name\x18\x04 \x01(\tB\x1d\xca\xf3\x18\x19\x10\x01\xc0\x01\x01\xaa\x02\x11The group's name.R\x04name\x12H\n" +
+	"updated_at\x18\x03 \x01(\x03BL\xca\xf3\x18H\xb0\x01\x01\xb8\x01\x01\xaa\x02<When the group was last changed, in seconds since the epoch.\xb8\x02\x01R\tupdatedAt\x124\n" +
+	"\x04name\x18\x04 \x01(\tB \xca\xf3\x18\x1c\x10\x01\xc0\x01\x01\xaa\x02\x11The group's name.\xd0\x02\x01R\x04name\x12H\n" +
 	"\x04tags\x18\x05 \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags:\x1b\xd2\xf3\x18\x17\n" +
 	"\x0fconsumer_groups\"\x04nameB@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1;entitypbb\x06proto3"
 

@@ -114,7 +114,7 @@ var File_gibbon_entity_v1_keyauth_credential_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_keyauth_credential_proto_rawDesc = "" +
 	"\n" +
-	")gibbon/entity/v1/keyauth_credential.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\x86\x04\n" +
+	")gibbon/entity/v1/keyauth_credential.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\x8c\x04\n" +
 	"\x11KeyauthCredential\x121\n" +
 	"\x02id\x18\x01 \x01(\tB!\xca\xf3\x18\x1d\xa8\x01\x01\xb0\x01\x01\xaa\x02\x14The credential's id.R\x02id\x12h\n" +
 	"\n" +
@@ -123,8 +123,8 @@ const file_gibbon_entity_v1_keyauth_credential_proto_rawDesc = "" +
 	"\x03key\x18\x04 \x01(\tB6\xca\xf3\x182\xb0\x01\x01\xc0\x01\x01\xd0\x01\x01\xaa\x02&The key; generated when none is given.R\x03key\x12H\n" +
 	"\x04tags\x18\x05 \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags\x12&\n" +
 	"\n" +
-	"expires_at\x18\x06 \x01(\x03B\a\xca\xf3\x18\x03\xc0\x02\x01R\texpiresAt:5\xd2\xf3\x181\n" +
-	"\x13keyauth_credentials\x12\tkey-auths\x1a\bkey-auth\"\x03keyP\x01B@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1;entitypbb\x06proto3"
+	"expires_at\x18\x06 \x01(\x03B\a\xca\xf3\x18\x03\xc0\x02\x01R\texpiresAt:;\xd2\xf3\x187\n" +
+	"\x13keyauth_credentials\x12\tkey-auths\x1a\bkey-auth\"\x03keyP\x01\x8a\x01\x03keyB@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1;entitypbb\x06proto3"
 
 var (
 	file_gibbon_entity_v1_keyauth_credential_proto_rawDescOnce sync.Once

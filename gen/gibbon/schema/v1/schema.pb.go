@@ -1385,7 +1385,9 @@ type Match struct {
 	// match is a pattern in Go's regexp syntax.
 	Match *string `protobuf:"bytes,11,opt,name=match,proto3,oneof" json:"match,omitempty"`
 	// elements is a test that each element of an array must pass.
-	Elements      *Match `protobuf:"bytes,12,opt,name=elements,proto3" json:"elements,omitempty"`
+	Elements *Match `protobuf:"bytes,12,opt,name=elements,proto3" json:"elements,omitempty"`
+	// format names a check that the engine has in code, as that of a field does.
+	Format        string `protobuf:"bytes,13,opt,name=format,proto3" json:"format,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1502,6 +1504,13 @@ func (x *Match) GetElements() *Match {
 		return x.Elements
 	}
 	return nil
+}
+
+func (x *Match) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
 }
 
 type Condition struct {
@@ -2642,7 +2651,7 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\x05check\"7\n" +
 	"\rExclusiveSets\x12\x12\n" +
 	"\x04set1\x18\x01 \x03(\tR\x04set1\x12\x12\n" +
-	"\x04set2\x18\x02 \x03(\tR\x04set2\"\xb8\x03\n" +
+	"\x04set2\x18\x02 \x03(\tR\x04set2\"\xd0\x03\n" +
 	"\x05Match\x12\x15\n" +
 	"\x06one_of\x18\x01 \x03(\tR\x05oneOf\x12\x1c\n" +
 	"\n" +
@@ -2657,7 +2666,8 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\alen_min\x18\n" +
 	" \x01(\x03H\x05R\x06lenMin\x88\x01\x01\x12\x19\n" +
 	"\x05match\x18\v \x01(\tH\x06R\x05match\x88\x01\x01\x123\n" +
-	"\belements\x18\f \x01(\v2\x17.gibbon.schema.v1.MatchR\belementsB\x05\n" +
+	"\belements\x18\f \x01(\v2\x17.gibbon.schema.v1.MatchR\belements\x12\x16\n" +
+	"\x06format\x18\r \x01(\tR\x06formatB\x05\n" +
 	"\x03_eqB\x05\n" +
 	"\x03_neB\v\n" +
 	"\t_containsB\x05\n" +
