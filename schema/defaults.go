@@ -98,6 +98,7 @@ func mergeRecord(rec *record, current, patch Document) Document {
 type filler struct {
 	at       time.Time
 	generate bool // ids, keys and times of creation; else only updated_at
+	keep     bool // an updated_at that is given
 }
 
 func (fl *filler) record(rec *record, in Document) Document {
@@ -118,7 +119,7 @@ func (fl *filler) record(rec *record, in Document) Document {
 }
 
 func (fl *filler) field(f *field, v Document) Document {
-	if f.rules.GetAutoUpdate() {
+	if f.rules.GetAutoUpdate() && (!fl.keep || v.unset()) {
 		return fl.now(f)
 	}
 	switch v.Kind() {
