@@ -101,6 +101,9 @@ func (s *Schema) NestedPath() string {
 // HasPaths reports that the Admin API has paths for the entity that follow from
 // its schema. The others are only read and written through other paths.
 func (s *Schema) HasPaths() bool { return !s.entity.GetNoPaths() && !s.entity.GetInternal() }
+// Descriptor is that of the message that stands for the entity or the plugin's
+// configuration.
+func (s *Schema) Descriptor() protoreflect.MessageDescriptor { return s.msg }
 
 // EndpointKey is the unique field that may stand for the id in a URL, or "".
 func (s *Schema) EndpointKey() string { return s.entity.GetEndpointKey() }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	clusterpb "github.com/gibbon-gateway/gibbon/gen/gibbon/cluster/v1"
 	schemapb "github.com/gibbon-gateway/gibbon/gen/gibbon/schema/v1"
@@ -23,8 +24,19 @@ import (
 	"github.com/gibbon-gateway/gibbon/schema"
 )
 
-// Format is the version of the layout that Compile writes.
-const Format = 1
+// The versions of the layout. Compile writes the lowest one that says all that a
+// snapshot holds, so that data planes that read only the older one are given what
+// they understand, and refuse the rest instead of misreading it.
+const (
+	// FormatBase has entities of no workspace and of the workspace "default".
+	FormatBase = 1
+	// Format, the newest, has all workspaces, and the fields that say so by
+	// snapshot_format.
+	Format = 2
+)
+
+// defaultWorkspace is the one that FormatBase has.
+const defaultWorkspace = "default"
 
 // MaxSize is the largest snapshot that Compile makes, in bytes before
 // compression. Data planes refuse larger ones.
@@ -49,7 +61,10 @@ type Snapshot struct {
 // turn into a typed message, or whose kind the catalogue lacks, is an error that
 // names it: what is in the store was validated before it got there.
 func Compile(catalogue *schema.Catalogue, all iter.Seq2[store.Entity, error]) (*Snapshot, error) {
-	c := compilation{catalogue: catalogue, groups: map[string][]encoded{}, plugins: map[string]bool{}}
+	c := compilation{
+		catalogue: catalogue, format: FormatBase,
+		kinds: map[string]*kind{}, groups: map[group][]encoded{}, ids: map[string]string{}, plugins: map[string]bool{},
+	}
 	for e, err := range all {
 		if err != nil {
 			return nil, fmt.Errorf("read entities: %w", err)
@@ -64,7 +79,7 @@ func Compile(catalogue *schema.Catalogue, all iter.Seq2[store.Entity, error]) (*
 // EmptyHash is the hash, in lower-case hex, of a snapshot without entities. To
 // Kong's clients that is no configuration at all.
 func EmptyHash() string {
-	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(&clusterpb.Snapshot{Format: Format})
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(&clusterpb.Snapshot{Format: FormatBase})
 	if err != nil {
 		panic("an empty snapshot does not encode: " + err.Error()) // it has one number
 	}
@@ -76,22 +91,51 @@ type encoded struct {
 	bytes []byte
 }
 
+// group is the entities of one kind in one workspace.
+type group struct{ kind, workspace string }
+
+// kind is what Compile has to know of the entities of one kind.
+type kind struct {
+	schema *schema.Schema
+	rules  *schemapb.Entity
+	// pluginKey is the field of a plugin's configuration that holds the plugin's
+	// name; "" for other entities.
+	pluginKey string
+	// marked are the fields that only some formats carry.
+	marked []marked
+}
+
+type marked struct {
+	field  protoreflect.FieldDescriptor
+	format uint32
+}
+
 type compilation struct {
 	catalogue *schema.Catalogue
-	groups    map[string][]encoded
+	format    uint32
+	kinds     map[string]*kind
+	groups    map[group][]encoded
+	ids       map[string]string // of workspaces, by name
 	plugins   map[string]bool
 }
 
 func (c *compilation) add(e store.Entity) error {
-	s, ok := c.catalogue.Entity(e.Kind)
-	if !ok {
-		return fmt.Errorf("no schema for kind %q", e.Kind)
+	k, err := c.kind(e.Kind)
+	if err != nil {
+		return err
+	}
+	if k.rules.GetControlOnly() {
+		return nil
 	}
 	doc, err := schema.Parse(e.Document)
 	if err != nil {
 		return fmt.Errorf("parse: %w", err)
 	}
-	message, err := s.Message(doc)
+	if k.rules.GetWorkspaces() {
+		c.ids[doc.Get(k.schema.EndpointKey()).Text()] = e.ID
+		return nil
+	}
+	message, err := k.schema.Message(doc)
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)
 	}
@@ -99,36 +143,63 @@ func (c *compilation) add(e store.Entity) error {
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)
 	}
-	c.groups[e.Kind] = append(c.groups[e.Kind], encoded{e.ID, b})
-	if key := pluginKey(message); key != "" {
-		c.plugins[doc.Get(key).Text()] = true
+	g := group{e.Kind, e.Workspace}
+	c.groups[g] = append(c.groups[g], encoded{e.ID, b})
+	if k.pluginKey != "" {
+		c.plugins[doc.Get(k.pluginKey).Text()] = true
+	}
+	if e.Workspace != "" && e.Workspace != defaultWorkspace {
+		c.format = Format
+	}
+	for _, m := range k.marked {
+		if message.ProtoReflect().Has(m.field) {
+			c.format = max(c.format, m.format)
+		}
 	}
 	return nil
 }
 
-// pluginKey is the field of an entity that holds a plugin's configuration in
-// which the plugin's name stands; "" for other entities.
-func pluginKey(m proto.Message) string {
-	entity, ok := proto.GetExtension(m.ProtoReflect().Descriptor().Options(), schemapb.E_Entity).(*schemapb.Entity)
-	if !ok || !entity.GetPluginConfig() {
-		return ""
+// kind finds out, once, what is to be known of a kind.
+func (c *compilation) kind(name string) (*kind, error) {
+	if k := c.kinds[name]; k != nil {
+		return k, nil
 	}
-	return entity.GetSubschemaKey()
+	s, ok := c.catalogue.Entity(name)
+	if !ok {
+		return nil, fmt.Errorf("no schema for kind %q", name)
+	}
+	k := &kind{schema: s}
+	descriptor := s.Descriptor()
+	k.rules, _ = proto.GetExtension(descriptor.Options(), schemapb.E_Entity).(*schemapb.Entity)
+	if k.rules.GetPluginConfig() {
+		k.pluginKey = k.rules.GetSubschemaKey()
+	}
+	for i := range descriptor.Fields().Len() {
+		field := descriptor.Fields().Get(i)
+		rules, _ := proto.GetExtension(field.Options(), schemapb.E_Field).(*schemapb.Field)
+		if format := rules.GetSnapshotFormat(); format != 0 {
+			k.marked = append(k.marked, marked{field, format})
+		}
+	}
+	c.kinds[name] = k
+	return k, nil
 }
 
 func (c *compilation) finish() (*Snapshot, error) {
-	m := &clusterpb.Snapshot{Format: Format}
-	counts := make(map[string]uint64, len(c.groups))
-	for kind, entities := range c.groups {
+	m := &clusterpb.Snapshot{Format: c.format}
+	counts := make(map[string]uint64, len(c.kinds))
+	for of, entities := range c.groups {
 		slices.SortFunc(entities, func(a, b encoded) int { return cmp.Compare(a.id, b.id) })
-		g := &clusterpb.Group{Kind: kind, Entities: make([][]byte, len(entities))}
+		g := &clusterpb.Group{Kind: of.kind, Workspace: of.workspace, WorkspaceId: c.ids[of.workspace], Entities: make([][]byte, len(entities))}
 		for i, e := range entities {
 			g.Entities[i] = e.bytes
 		}
 		m.Groups = append(m.Groups, g)
-		counts[kind] = uint64(len(entities))
+		counts[of.kind] += uint64(len(entities))
 	}
-	slices.SortFunc(m.Groups, func(a, b *clusterpb.Group) int { return cmp.Compare(a.GetKind(), b.GetKind()) })
+	slices.SortFunc(m.Groups, func(a, b *clusterpb.Group) int {
+		return cmp.Or(cmp.Compare(a.GetKind(), b.GetKind()), cmp.Compare(a.GetWorkspace(), b.GetWorkspace()))
+	})
 
 	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err != nil {

@@ -50,7 +50,17 @@ func stored(tb testing.TB, c *schema.Catalogue, kind, id, body string) store.Ent
 		tb.Fatal(err)
 	}
 	doc = s.Complete(doc.With(schema.String(id), "id"), time.Unix(1_700_000_000, 0))
-	return store.Entity{Kind: kind, ID: id, Document: doc.AppendJSON(nil)}
+	e := store.Entity{Kind: kind, ID: id, Document: doc.AppendJSON(nil)}
+	if !s.Global() {
+		e.Workspace = "default"
+	}
+	return e
+}
+
+// of puts an entity into another workspace.
+func of(workspace string, e store.Entity) store.Entity {
+	e.Workspace = workspace
+	return e
 }
 
 func uuid(n int) string { return fmt.Sprintf("0a5e2a3c-6a4f-4b0e-8d0c-%012d", n) }
@@ -135,7 +145,7 @@ func TestCompile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			fmt.Fprintf(&b, "%s %s\n", g.GetKind(), doc)
+			fmt.Fprintf(&b, "%s %s %s\n", g.GetKind(), g.GetWorkspace(), doc)
 		}
 	}
 	golden := filepath.Join("testdata", "compile.golden")
@@ -153,9 +163,44 @@ func TestCompile(t *testing.T) {
 	}
 }
 
+// Entities of several workspaces lie in groups of their own, in the order of kinds
+// and then of workspaces, and the snapshot has the format that says so.
+func TestCompileWorkspaces(t *testing.T) {
+	c := catalogue(t)
+	list := entities(t, c)
+	for i, workspace := range []string{"west", "east", "Zoo"} {
+		list = append(list,
+			of(workspace, stored(t, c, "consumers", uuid(10+i), `{"username":"alice"}`)),
+			of(workspace, stored(t, c, "services", uuid(20+i), `{"name":"a","host":"`+workspace+`.example"}`)))
+	}
+	snap, err := Compile(c, seq(list))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := decode(t, snap)
+	var got []string
+	for _, g := range m.GetGroups() {
+		got = append(got, fmt.Sprintf("%s %s %d", g.GetKind(), g.GetWorkspace(), len(g.GetEntities())))
+	}
+	want := []string{
+		"consumers Zoo 1", "consumers default 1", "consumers east 1", "consumers west 1", "plugins default 3", "routes default 1",
+		"services Zoo 1", "services default 2", "services east 1", "services west 1",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("groups (-want +got):\n%s", diff)
+	}
+	if m.GetFormat() != Format {
+		t.Errorf("format %d, want %d", m.GetFormat(), Format)
+	}
+	if diff := cmp.Diff(map[string]uint64{"services": 5, "routes": 1, "consumers": 4, "plugins": 3}, snap.Entities); diff != "" {
+		t.Errorf("Entities (-want +got):\n%s", diff)
+	}
+}
+
 // Neither the order of the entities nor the run enters the bytes.
 func TestCompileIsPure(t *testing.T) {
-	list := entities(t, catalogue(t))
+	c := catalogue(t)
+	list := append(entities(t, c), of("west", stored(t, c, "consumers", uuid(8), `{"username":"alice"}`)))
 	first, err := Compile(catalogue(t), seq(list))
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +227,7 @@ func TestCompileNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m := decode(t, got); m.GetFormat() != Format || len(m.GetGroups()) != 0 || len(got.Entities) != 0 || len(got.Plugins) != 0 {
+	if m := decode(t, got); m.GetFormat() != FormatBase || len(m.GetGroups()) != 0 || len(got.Entities) != 0 || len(got.Plugins) != 0 {
 		t.Errorf("Compile of nothing = %+v with %v", got, m)
 	}
 	if hash := fmt.Sprintf("%x", got.Hash); hash != EmptyHash() {

@@ -195,7 +195,9 @@ func (x *exchange) read() {
 
 	if x.rt != nil {
 		r.Record.ConfigVersion = x.rt.Version()
-		x.chain = x.rt.Global()
+		var workspace *runtime.Workspace
+		x.chain, workspace = x.rt.Global()
+		r.Record.Workspace, r.Record.WorkspaceName = workspace.ID, workspace.Name
 	}
 }
 
@@ -273,6 +275,7 @@ func (x *exchange) match() *answer {
 	x.route, x.chain = route, route.Chain
 	r.Route, r.Captures, r.Named, r.Matched = found.Route, found.Captures, found.Named, found.Matched
 	r.Record.RouteJSON = route.JSON
+	r.Record.Workspace, r.Record.WorkspaceName = route.Workspace.ID, route.Workspace.Name
 	if x.p.o.MaxBody > 0 && x.in.ContentLength > x.p.o.MaxBody {
 		return page(http.StatusRequestEntityTooLarge)
 	}

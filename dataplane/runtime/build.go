@@ -96,38 +96,66 @@ func BuildConfig(config *Config, o Options) (*Runtime, error) {
 // builder is one Build under way.
 type builder struct {
 	Options
-	config    *Config
-	rt        *Runtime
-	problems  problems
+	config   *Config
+	rt       *Runtime
+	problems problems
+	tenants  map[string]*tenant // by the name of the workspace
+}
+
+// tenant is what the entities of one workspace have to themselves: neither the
+// consumers nor the plugins of one are seen from the routes of another.
+type tenant struct {
+	workspace *Workspace
 	consumers *plugin.Consumers
+	plugins   *index
+	// Most routes have no plugins of their own and share a chain with the others
+	// of their service.
+	chains map[string]*Chain
+}
+
+// tenant is that of the workspace which an entity belongs to.
+func (b *builder) tenant(entity proto.Message) *tenant {
+	return b.tenantOf(b.config.Workspace(entity))
+}
+
+func (b *builder) tenantOf(workspace string) *tenant {
+	t := b.tenants[workspace]
+	if t == nil {
+		t = &tenant{
+			workspace: &Workspace{ID: b.config.WorkspaceIDs[workspace], Name: workspace},
+			consumers: plugin.NewConsumers(), plugins: newIndex(), chains: make(map[string]*Chain),
+		}
+		b.tenants[workspace] = t
+	}
+	return t
 }
 
 func (b *builder) build() error {
+	b.tenants = make(map[string]*tenant)
 	b.readConsumers()
-	chains := b.readPlugins()
+	b.readPlugins()
 	services := b.readServices()
-	b.readRoutes(services, chains)
+	b.readRoutes(services)
 	return b.problems.err()
 }
 
 func (b *builder) readConsumers() {
-	b.consumers = plugin.NewConsumers()
 	for _, consumer := range b.config.Consumers {
-		b.consumers.Add(consumer, render(consumer))
+		t := b.tenant(consumer)
+		t.consumers.Add(consumer, render(consumer, t.workspace))
 	}
 	for _, key := range b.config.Keys {
-		if err := b.consumers.AddKey(key); err != nil {
+		if err := b.tenant(key).consumers.AddKey(key); err != nil {
 			b.problems.add(Problem{Kind: "keyauth_credentials", ID: key.GetId(), Field: "consumer", Message: err.Error()})
 		}
 	}
 }
 
-func (b *builder) readPlugins() *index {
+func (b *builder) readPlugins() {
 	known := make(map[string]plugin.Plugin, len(b.Plugins))
 	for _, p := range b.Plugins {
 		known[p.Name()] = p
 	}
-	chains := newIndex()
 	for _, p := range b.config.Plugins {
 		if !p.GetEnabled() || !slices.ContainsFunc(p.GetProtocols(), overHTTP) {
 			continue
@@ -145,9 +173,8 @@ func (b *builder) readPlugins() *index {
 			b.problems.add(problem)
 			continue
 		}
-		chains.add(instance, p)
+		b.tenant(p).plugins.add(instance, p)
 	}
-	return chains
 }
 
 // overHTTP says that a protocol is one that this data plane serves.
@@ -176,7 +203,7 @@ func (b *builder) instance(entry plugin.Plugin, p *entitypb.Plugin) (instance *I
 	handler, err := entry.Build(cfg, plugin.Env{
 		ID:        p.GetId(),
 		Name:      p.GetName(),
-		Consumers: b.consumers,
+		Consumers: b.tenant(p).consumers,
 		Log:       b.Log.With("plugin", p.GetName(), "plugin_id", p.GetId()),
 		HTTP:      b.HTTP,
 		Keeper:    b.rt.holder,
@@ -192,7 +219,7 @@ func (b *builder) instance(entry plugin.Plugin, p *entitypb.Plugin) (instance *I
 	return &Instance{Name: p.GetName(), ID: p.GetId(), Handler: handler, priority: entry.Info().GetPriority()}, nil
 }
 
-func (b *builder) readRoutes(services map[string]*Service, chains *index) {
+func (b *builder) readRoutes(services map[string]*Service) {
 	plain := make(map[string]*entitypb.Service, len(services))
 	for _, s := range b.config.Services {
 		plain[s.GetId()] = s
@@ -215,29 +242,29 @@ func (b *builder) readRoutes(services map[string]*Service, chains *index) {
 		b.Log.Warn("a pattern of a route matches nothing since it cannot be read", "route", flaw.Route.GetName(),
 			"route_id", flaw.Route.GetId(), "field", flaw.Field, "error", flaw.Err)
 	}
-	b.rt.global = chains.chain("", "")
-	// Most routes have no plugins of their own and share a chain with the others
-	// of their service.
-	shared := make(map[string]*Chain)
+	// A request without a route is nobody's but the default workspace's.
+	unrouted := b.tenantOf(DefaultWorkspace)
+	b.rt.unrouted, b.rt.global = unrouted.workspace, unrouted.plugins.chain("", "")
 	b.rt.routes = make(map[*entitypb.Route]*Route, len(b.config.Routes))
 	for _, r := range b.config.Routes {
-		service := r.GetService().GetId()
-		chain := shared[service]
+		service, t := r.GetService().GetId(), b.tenant(r)
+		chain := t.chains[service]
 		switch {
-		case len(chains.byRoute[r.GetId()]) > 0:
-			chain = chains.chain(r.GetId(), service)
+		case len(t.plugins.byRoute[r.GetId()]) > 0:
+			chain = t.plugins.chain(r.GetId(), service)
 		case chain == nil:
-			chain = chains.chain("", service)
-			shared[service] = chain
+			chain = t.plugins.chain("", service)
+			t.chains[service] = chain
 		}
 		b.rt.routes[r] = &Route{
-			Route:   r,
-			Service: services[service],
-			JSON:    render(r),
-			Chain:   chain,
-			HTTPS:   takes(r, "https") && !takes(r, "http"),
-			GRPC:    takes(r, "grpc") || takes(r, "grpcs"),
-			GRPCS:   takes(r, "grpcs") && !takes(r, "grpc"),
+			Route:     r,
+			Service:   services[service],
+			Workspace: t.workspace,
+			JSON:      render(r, t.workspace),
+			Chain:     chain,
+			HTTPS:     takes(r, "https") && !takes(r, "http"),
+			GRPC:      takes(r, "grpc") || takes(r, "grpcs"),
+			GRPCS:     takes(r, "grpcs") && !takes(r, "grpc"),
 		}
 	}
 }

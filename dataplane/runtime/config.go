@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -9,8 +10,15 @@ import (
 	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
 )
 
-// Format is the layout of snapshots that this package reads.
-const Format = 1
+// The layouts of snapshots that this package reads: from minFormat to Format.
+const (
+	minFormat = 1 // of control planes that know no workspace but DefaultWorkspace
+	Format    = 2
+)
+
+// DefaultWorkspace is the workspace of entities of which nothing else is said,
+// and of requests that no route matches.
+const DefaultWorkspace = "default"
 
 // Config is a snapshot with its entities decoded: what Build works from.
 type Config struct {
@@ -20,55 +28,79 @@ type Config struct {
 	Consumers    []*entitypb.Consumer
 	Certificates []*entitypb.Certificate
 	Keys         []*entitypb.KeyauthCredential
+
+	// Workspaces has the names of the entities' workspaces. An entity that is not
+	// in it belongs to DefaultWorkspace, or is of a kind that belongs to none.
+	Workspaces map[proto.Message]string
+	// WorkspaceIDs are the ids of workspaces by their names, as far as they are
+	// known.
+	WorkspaceIDs map[string]string
+}
+
+// Workspace is the name of the workspace that an entity belongs to.
+func (c *Config) Workspace(entity proto.Message) string {
+	if name, ok := c.Workspaces[entity]; ok {
+		return name
+	}
+	return DefaultWorkspace
 }
 
 // Decode reads the entities of a snapshot. Kinds that a data plane has no use
 // for are passed over; the control plane says which kinds a node must know.
 func Decode(snapshot *clusterpb.Snapshot) (*Config, error) {
-	if snapshot.GetFormat() != Format {
+	if format := snapshot.GetFormat(); format < minFormat || format > Format {
 		return nil, &BuildError{Problems: []Problem{{
 			Field:   "format",
-			Message: fmt.Sprintf("snapshot has format %d, this node reads format %d", snapshot.GetFormat(), Format),
+			Message: fmt.Sprintf("snapshot has format %d, this node reads formats %d to %d", format, minFormat, Format),
 		}}}
 	}
-	c := new(Config)
+	c := &Config{Workspaces: make(map[proto.Message]string), WorkspaceIDs: make(map[string]string)}
 	for _, group := range snapshot.GetGroups() {
 		var err error
 		switch group.GetKind() {
 		case "services":
-			c.Services, err = decode[entitypb.Service](group)
+			err = decode(c, group, &c.Services)
 		case "routes":
-			c.Routes, err = decode[entitypb.Route](group)
+			err = decode(c, group, &c.Routes)
 		case "plugins":
-			c.Plugins, err = decode[entitypb.Plugin](group)
+			err = decode(c, group, &c.Plugins)
 		case "consumers":
-			c.Consumers, err = decode[entitypb.Consumer](group)
+			err = decode(c, group, &c.Consumers)
 		case "certificates":
-			c.Certificates, err = decode[entitypb.Certificate](group)
+			err = decode(c, group, &c.Certificates)
 		case "keyauth_credentials":
-			c.Keys, err = decode[entitypb.KeyauthCredential](group)
+			err = decode(c, group, &c.Keys)
 		}
 		if err != nil {
 			return nil, err
+		}
+		if id := group.GetWorkspaceId(); id != "" {
+			c.WorkspaceIDs[group.GetWorkspace()] = id
 		}
 	}
 	return c, nil
 }
 
+// decode appends the entities of a group to those of the same kind.
 func decode[T any, M interface {
 	*T
 	proto.Message
-}](group *clusterpb.Group) ([]M, error) {
+}](c *Config, group *clusterpb.Group, into *[]M) error {
 	// One block of memory for the whole group: there may be many thousands.
 	all := make([]T, len(group.GetEntities()))
-	out := make([]M, len(all))
+	*into = slices.Grow(*into, len(all))
+	workspace := group.GetWorkspace()
 	for i, data := range group.GetEntities() {
-		out[i] = &all[i]
-		if err := proto.Unmarshal(data, out[i]); err != nil {
-			return nil, &BuildError{Problems: []Problem{{
+		entity := M(&all[i])
+		if err := proto.Unmarshal(data, entity); err != nil {
+			return &BuildError{Problems: []Problem{{
 				Kind: group.GetKind(), Message: fmt.Sprintf("entity %d cannot be read: %v", i, err),
 			}}}
 		}
+		*into = append(*into, entity)
+		if workspace != "" && workspace != DefaultWorkspace {
+			c.Workspaces[entity] = workspace
+		}
 	}
-	return out, nil
+	return nil
 }

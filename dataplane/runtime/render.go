@@ -14,9 +14,14 @@ import (
 )
 
 // render gives an entity as log objects show it: Kong's JSON without the fields
-// that have no value.
-func render(m proto.Message) []byte {
-	return appendMessage(nil, m.ProtoReflect())
+// that have no value, with the id of its workspace if that is known.
+func render(m proto.Message, workspace *Workspace) []byte {
+	dst := appendMessage(nil, m.ProtoReflect())
+	if workspace.ID == "" {
+		return dst
+	}
+	dst = append(dst[:len(dst)-1], `,"ws_id":`...)
+	return append(plugin.AppendString(dst, workspace.ID), '}')
 }
 
 func appendMessage(dst []byte, m protoreflect.Message) []byte {

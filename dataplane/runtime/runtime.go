@@ -30,6 +30,8 @@ type Runtime struct {
 	carrier *Service
 	log     *slog.Logger
 
+	unrouted *Workspace
+
 	users   atomic.Int64
 	holder  *holder
 	closers []closer
@@ -40,9 +42,13 @@ type closer struct {
 	plugin.Closer
 }
 
+// Workspace is a workspace as logs and metrics name it. The ID may be empty.
+type Workspace struct{ ID, Name string }
+
 // Route is what is known of a route before a request comes.
 type Route struct {
-	Route *entitypb.Route
+	Route     *entitypb.Route
+	Workspace *Workspace
 	// Service is nil when the route has none.
 	Service *Service
 	// JSON is the entity as the log object shows it.
@@ -83,8 +89,9 @@ func (rt *Runtime) Match(r *router.Request) (match router.Match, route *Route, o
 	return match, rt.routes[match.Route], true
 }
 
-// Global is the plugins that run for requests that no route matches.
-func (rt *Runtime) Global() *Chain { return rt.global }
+// Global is the plugins that run for requests that no route matches, and the
+// workspace that such a request counts to.
+func (rt *Runtime) Global() (*Chain, *Workspace) { return rt.global, rt.unrouted }
 
 // Carrier is the way to a target that a plugin chose for a route that has no
 // service: default timeouts, no certificate of a service.

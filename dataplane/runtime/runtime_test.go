@@ -179,11 +179,15 @@ func TestOrder(t *testing.T) {
 		}
 		return all
 	}
+	global, workspace := rt.Global()
+	if want := (runtime.Workspace{Name: "default"}); *workspace != want {
+		t.Errorf("a request without a route is of the workspace %v, want %v", *workspace, want)
+	}
 	_, route, _ := rt.Match(&router.Request{Method: "GET", Scheme: "http", Path: "/r1"})
 	if diff := cmp.Diff([]string{"c", "b", "a", "file-log"}, names(route.Chain)); diff != "" {
 		t.Errorf("order on the route (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"a", "file-log"}, names(rt.Global())); diff != "" {
+	if diff := cmp.Diff([]string{"a", "file-log"}, names(global)); diff != "" {
 		t.Errorf("order without a route (-want +got):\n%s", diff)
 	}
 }
@@ -279,8 +283,33 @@ func TestDecode(t *testing.T) {
 	if err != nil || len(config.Services) != 1 || config.Services[0].GetName() != "one" {
 		t.Errorf("%v, %v", config, err)
 	}
+	// A control plane that knew no other workspace than the default did not name it.
+	for _, tt := range []struct {
+		format    uint32
+		workspace string
+		want      string
+	}{{1, "", "default"}, {1, "default", "default"}, {2, "default", "default"}, {2, "team", "team"}} {
+		snapshot := &clusterpb.Snapshot{Format: tt.format, Groups: []*clusterpb.Group{
+			{Kind: "services", Workspace: tt.workspace, WorkspaceId: "its id", Entities: [][]byte{data}},
+			{Kind: "services", Workspace: "another", Entities: [][]byte{data}},
+		}}
+		config, err := runtime.Decode(snapshot)
+		if err != nil || len(config.Services) != 2 {
+			t.Fatalf("%v, %v", config, err)
+		}
+		if got := config.Workspace(config.Services[0]); got != tt.want {
+			t.Errorf("format %d, workspace %q: the service is of %q, want %q", tt.format, tt.workspace, got, tt.want)
+		}
+		if got := config.Workspace(config.Services[1]); got != "another" {
+			t.Errorf("the second group's service is of %q", got)
+		}
+		if got := config.WorkspaceIDs[tt.workspace]; got != "its id" {
+			t.Errorf("the id of %q is %q", tt.workspace, got)
+		}
+	}
 	for _, bad := range []*clusterpb.Snapshot{
-		{Format: 2},
+		{Format: runtime.Format + 1},
+		{},
 		{Format: runtime.Format, Groups: []*clusterpb.Group{{Kind: "routes", Entities: [][]byte{{0xff}}}}},
 	} {
 		var refused *runtime.BuildError

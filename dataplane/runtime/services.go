@@ -36,7 +36,7 @@ func (b *builder) readServices() map[string]*Service {
 func (b *builder) service(s *entitypb.Service, certificates map[string]*entitypb.Certificate) *Service {
 	service := &Service{
 		Service: s,
-		JSON:    render(s),
+		JSON:    render(s, b.tenant(s).workspace),
 		Scheme:  "http",
 		Read:    milliseconds(s.ReadTimeout),
 		Retries: 5,

@@ -29,9 +29,12 @@ const (
 type Snapshot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// format is the version of this layout; a data plane refuses one it does
-	// not know.
+	// not know. It is the lowest one that says all that the snapshot holds: 2 when
+	// there are entities of another workspace than "default", or a field that older
+	// data planes would pass over to the harm of what it says; else 1.
 	Format uint32 `protobuf:"varint,1,opt,name=format,proto3" json:"format,omitempty"`
-	// groups hold the entities by kind, sorted by kind.
+	// groups hold the entities by kind and workspace, sorted by kind, then by
+	// workspace.
 	Groups        []*Group `protobuf:"bytes,2,rep,name=groups,proto3" json:"groups,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -81,14 +84,19 @@ func (x *Snapshot) GetGroups() []*Group {
 	return nil
 }
 
-// Group is all entities of one kind.
+// Group is all entities of one kind in one workspace.
 type Group struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// kind is the entity's name in the Admin API, such as "routes".
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	// entities are the marshalled messages of that kind (gibbon.entity.v1),
 	// sorted by id.
-	Entities      [][]byte `protobuf:"bytes,2,rep,name=entities,proto3" json:"entities,omitempty"`
+	Entities [][]byte `protobuf:"bytes,2,rep,name=entities,proto3" json:"entities,omitempty"`
+	// workspace is the name of the workspace; empty for kinds that belong to none,
+	// and in snapshots of control planes that knew only "default".
+	Workspace string `protobuf:"bytes,3,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	// workspace_id is the id of the workspace; empty where it is not known.
+	WorkspaceId   string `protobuf:"bytes,4,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -137,6 +145,20 @@ func (x *Group) GetEntities() [][]byte {
 	return nil
 }
 
+func (x *Group) GetWorkspace() string {
+	if x != nil {
+		return x.Workspace
+	}
+	return ""
+}
+
+func (x *Group) GetWorkspaceId() string {
+	if x != nil {
+		return x.WorkspaceId
+	}
+	return ""
+}
+
 var File_gibbon_cluster_v1_snapshot_proto protoreflect.FileDescriptor
 
 const file_gibbon_cluster_v1_snapshot_proto_rawDesc = "" +
@@ -144,10 +166,12 @@ const file_gibbon_cluster_v1_snapshot_proto_rawDesc = "" +
 	" gibbon/cluster/v1/snapshot.proto\x12\x11gibbon.cluster.v1\"T\n" +
 	"\bSnapshot\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x120\n" +
-	"\x06groups\x18\x02 \x03(\v2\x18.gibbon.cluster.v1.GroupR\x06groups\"7\n" +
+	"\x06groups\x18\x02 \x03(\v2\x18.gibbon.cluster.v1.GroupR\x06groups\"x\n" +
 	"\x05Group\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1a\n" +
-	"\bentities\x18\x02 \x03(\fR\bentitiesBBZ@github.com/gibbon-gateway/gibbon/gen/gibbon/cluster/v1;clusterpbb\x06proto3"
+	"\bentities\x18\x02 \x03(\fR\bentities\x12\x1c\n" +
+	"\tworkspace\x18\x03 \x01(\tR\tworkspace\x12!\n" +
+	"\fworkspace_id\x18\x04 \x01(\tR\vworkspaceIdBBZ@github.com/gibbon-gateway/gibbon/gen/gibbon/cluster/v1;clusterpbb\x06proto3"
 
 var (
 	file_gibbon_cluster_v1_snapshot_proto_rawDescOnce sync.Once

@@ -168,7 +168,7 @@ var File_gibbon_entity_v1_plugin_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_plugin_proto_rawDesc = "" +
 	"\n" +
-	"\x1dgibbon/entity/v1/plugin.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\x99\r\n" +
+	"\x1dgibbon/entity/v1/plugin.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\x9c\r\n" +
 	"\x06Plugin\x126\n" +
 	"\x02id\x18\x01 \x01(\tB&\xca\xf3\x18\"\xa8\x01\x01\xb0\x01\x01\xaa\x02\x19The plugin instance's id.R\x02id\x122\n" +
 	"\x04name\x18\x02 \x01(\tB\x1e\xca\xf3\x18\x1a\x10\x01\xaa\x02\x12The plugin's name.\xd0\x02\x01R\x04name\x12\\\n" +
@@ -179,8 +179,8 @@ const file_gibbon_entity_v1_plugin_proto_rawDesc = "" +
 	"updated_at\x18\x05 \x01(\x03BO\xca\xf3\x18K\xb0\x01\x01\xb8\x01\x01\xaa\x02?When the instance was last changed, in seconds since the epoch.\xb8\x02\x01R\tupdatedAt\x12d\n" +
 	"\x05route\x18\x06 \x01(\v2\x1b.gibbon.entity.v1.ReferenceB1\xca\xf3\x18-\x1a\x04null\xea\x01\x06routes\xf0\x01\x01\xaa\x02\x18Run for this route only.R\x05route\x12l\n" +
 	"\aservice\x18\a \x01(\v2\x1b.gibbon.entity.v1.ReferenceB5\xca\xf3\x181\x1a\x04null\xea\x01\bservices\xf0\x01\x01\xaa\x02\x1aRun for this service only.R\aservice\x12p\n" +
-	"\bconsumer\x18\b \x01(\v2\x1b.gibbon.entity.v1.ReferenceB7\xca\xf3\x183\x1a\x04null\xea\x01\tconsumers\xf0\x01\x01\xaa\x02\x1bRun for this consumer only.R\bconsumer\x12\x8f\x01\n" +
-	"\x0econsumer_group\x18\t \x01(\v2\x1b.gibbon.entity.v1.ReferenceBK\xca\xf3\x18G\x1a\x04null\xea\x01\x0fconsumer_groups\xf0\x01\x01\xaa\x02)Run for the consumers of this group only.R\rconsumerGroup\x12B\n" +
+	"\bconsumer\x18\b \x01(\v2\x1b.gibbon.entity.v1.ReferenceB7\xca\xf3\x183\x1a\x04null\xea\x01\tconsumers\xf0\x01\x01\xaa\x02\x1bRun for this consumer only.R\bconsumer\x12\x92\x01\n" +
+	"\x0econsumer_group\x18\t \x01(\v2\x1b.gibbon.entity.v1.ReferenceBN\xca\xf3\x18J\x1a\x04null\xea\x01\x0fconsumer_groups\xf0\x01\x01\xaa\x02)Run for the consumers of this group only.\xe8\x02\x02R\rconsumerGroup\x12B\n" +
 	"\x06config\x18\n" +
 	" \x01(\fB*\xca\xf3\x18&\b\x02\x10\x01\xaa\x02\x1fThe plugin's own configuration.R\x06config\x12\x90\x01\n" +
 	"\tprotocols\x18\v \x03(\tBr\xca\xf3\x18n\b\x01\x10\x01\x1a\x1f[\"grpc\",\"grpcs\",\"http\",\"https\"]\xfa\x01\x1a2\x04grpc2\x05grpcs2\x04http2\x05https\xaa\x02)The protocols that the instance runs for.R\tprotocols\x12K\n" +

@@ -174,7 +174,7 @@ var File_gibbon_entity_v1_workspace_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_workspace_proto_rawDesc = "" +
 	"\n" +
-	" gibbon/entity/v1/workspace.proto\x12\x10gibbon.entity.v1\x1a\x1dgibbon/schema/v1/schema.proto\"\xd0\x06\n" +
+	" gibbon/entity/v1/workspace.proto\x12\x10gibbon.entity.v1\x1a\x1dgibbon/schema/v1/schema.proto\"\xd3\x06\n" +
 	"\tWorkspace\x120\n" +
 	"\x02id\x18\x01 \x01(\tB \xca\xf3\x18\x1c\xa8\x01\x01\xb0\x01\x01\xaa\x02\x13The workspace's id.R\x02id\x12\x85\x02\n" +
 	"\x04name\x18\x02 \x01(\tB\xf0\x01\xca\xf3\x18\xeb\x01\x10\x01:\x04auth:\x05cache:\n" +
@@ -185,9 +185,9 @@ const file_gibbon_entity_v1_workspace_proto_rawDesc = "" +
 	"\n" +
 	"updated_at\x18\x05 \x01(\x03BP\xca\xf3\x18L\xb0\x01\x01\xb8\x01\x01\xaa\x02@When the workspace was last changed, in seconds since the epoch.\xb8\x02\x01R\tupdatedAt\x12l\n" +
 	"\x04meta\x18\x06 \x01(\v2\x1f.gibbon.entity.v1.WorkspaceMetaB7\xca\xf3\x183\x1a\x02{}\xaa\x02,How the workspace looks in a user interface.R\x04meta\x12Y\n" +
-	"\x06config\x18\a \x01(\fBA\xca\xf3\x18=\b\x02\x10\x01\xaa\x026Settings of the workspace. Any are kept, none is used.R\x06config:\x18\xd2\xf3\x18\x14\n" +
+	"\x06config\x18\a \x01(\fBA\xca\xf3\x18=\b\x02\x10\x01\xaa\x026Settings of the workspace. Any are kept, none is used.R\x06config:\x1b\xd2\xf3\x18\x17\n" +
 	"\n" +
-	"workspaces\"\x04name(\x01B\n" +
+	"workspaces\"\x04name(\x01\xa0\x01\x01B\n" +
 	"\n" +
 	"\b_comment\"\x99\x01\n" +
 	"\rWorkspaceMeta\x12+\n" +

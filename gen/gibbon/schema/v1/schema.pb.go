@@ -279,9 +279,13 @@ type Field struct {
 	NoPath bool `protobuf:"varint,51,opt,name=no_path,json=noPath,proto3" json:"no_path,omitempty"`
 	// not_subschema refuses the values of the subschema key: the prefix of a
 	// vault, which stands where a type of vault may stand too.
-	NotSubschema  bool `protobuf:"varint,52,opt,name=not_subschema,json=notSubschema,proto3" json:"not_subschema,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NotSubschema bool `protobuf:"varint,52,opt,name=not_subschema,json=notSubschema,proto3" json:"not_subschema,omitempty"`
+	// snapshot_format is the lowest format of snapshots that carries a value of
+	// this field: data planes that read only older formats would pass over the
+	// field, and do something else than it says. It counts at the top of an entity.
+	SnapshotFormat uint32 `protobuf:"varint,45,opt,name=snapshot_format,json=snapshotFormat,proto3" json:"snapshot_format,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Field) Reset() {
@@ -641,6 +645,13 @@ func (x *Field) GetNotSubschema() bool {
 		return x.NotSubschema
 	}
 	return false
+}
+
+func (x *Field) GetSnapshotFormat() uint32 {
+	if x != nil {
+		return x.SnapshotFormat
+	}
+	return 0
 }
 
 // Range is an inclusive range.
@@ -1866,6 +1877,13 @@ type Entity struct {
 	// internal entities have a schema that can be read, but no paths, and are
 	// not stored as entities.
 	Internal bool `protobuf:"varint,16,opt,name=internal,proto3" json:"internal,omitempty"`
+	// workspaces says that the entities are the workspaces themselves: the endpoint
+	// key is the name by which other entities belong to one. Snapshots carry their
+	// names and ids with the entities that belong to them, and nothing else.
+	Workspaces bool `protobuf:"varint,20,opt,name=workspaces,proto3" json:"workspaces,omitempty"`
+	// control_only entities stay on the control planes: no data plane has a use for
+	// them, and what lies in no snapshot cannot be stolen from a node.
+	ControlOnly bool `protobuf:"varint,21,opt,name=control_only,json=controlOnly,proto3" json:"control_only,omitempty"`
 	// name_parts are the fields that make the name from which a declarative file
 	// derives an id. None: the endpoint key, and without one the id is random. A
 	// part with a question mark after it adds nothing where it is not given, so
@@ -2022,6 +2040,20 @@ func (x *Entity) GetNestedKey() string {
 func (x *Entity) GetInternal() bool {
 	if x != nil {
 		return x.Internal
+	}
+	return false
+}
+
+func (x *Entity) GetWorkspaces() bool {
+	if x != nil {
+		return x.Workspaces
+	}
+	return false
+}
+
+func (x *Entity) GetControlOnly() bool {
+	if x != nil {
+		return x.ControlOnly
 	}
 	return false
 }
@@ -2533,7 +2565,7 @@ var File_gibbon_schema_v1_schema_proto protoreflect.FileDescriptor
 
 const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\n" +
-	"\x1dgibbon/schema/v1/schema.proto\x12\x10gibbon.schema.v1\x1a google/protobuf/descriptor.proto\"\xf0\r\n" +
+	"\x1dgibbon/schema/v1/schema.proto\x12\x10gibbon.schema.v1\x1a google/protobuf/descriptor.proto\"\x99\x0e\n" +
 	"\x05Field\x12*\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x16.gibbon.schema.v1.TypeR\x04type\x12\x1a\n" +
 	"\brequired\x18\x02 \x01(\bR\brequired\x12\x1d\n" +
@@ -2589,7 +2621,8 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\bnot_path\x18, \x01(\bR\anotPath\x12\x1a\n" +
 	"\bdistinct\x182 \x01(\bR\bdistinct\x12\x17\n" +
 	"\ano_path\x183 \x01(\bR\x06noPath\x12#\n" +
-	"\rnot_subschema\x184 \x01(\bR\fnotSubschemaB\n" +
+	"\rnot_subschema\x184 \x01(\bR\fnotSubschema\x12'\n" +
+	"\x0fsnapshot_format\x18- \x01(\rR\x0esnapshotFormatB\n" +
 	"\n" +
 	"\b_defaultB\x05\n" +
 	"\x03_eqB\x05\n" +
@@ -2698,7 +2731,7 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\x04when\x18\x01 \x03(\v2\x1b.gibbon.schema.v1.ConditionR\x04when\x12\x16\n" +
 	"\x06fields\x18\x02 \x03(\tR\x06fields\";\n" +
 	"\bDenyWhen\x12/\n" +
-	"\x04when\x18\x01 \x03(\v2\x1b.gibbon.schema.v1.ConditionR\x04when\"\xe6\x05\n" +
+	"\x04when\x18\x01 \x03(\v2\x1b.gibbon.schema.v1.ConditionR\x04when\"\xa9\x06\n" +
 	"\x06Entity\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1f\n" +
@@ -2720,7 +2753,11 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\x0ftransformations\x18\x0e \x03(\v2 .gibbon.schema.v1.TransformationR\x0ftransformations\x12\x1d\n" +
 	"\n" +
 	"nested_key\x18\x0f \x01(\tR\tnestedKey\x12\x1a\n" +
-	"\binternal\x18\x10 \x01(\bR\binternal\x12\x1d\n" +
+	"\binternal\x18\x10 \x01(\bR\binternal\x12\x1e\n" +
+	"\n" +
+	"workspaces\x18\x14 \x01(\bR\n" +
+	"workspaces\x12!\n" +
+	"\fcontrol_only\x18\x15 \x01(\bR\vcontrolOnly\x12\x1d\n" +
 	"\n" +
 	"name_parts\x18\x11 \x03(\tR\tnameParts\x12\x19\n" +
 	"\bno_paths\x18\x12 \x01(\bR\anoPaths\x12\x1f\n" +
