@@ -101,6 +101,7 @@ func (s *Schema) NestedPath() string {
 // HasPaths reports that the Admin API has paths for the entity that follow from
 // its schema. The others are only read and written through other paths.
 func (s *Schema) HasPaths() bool { return !s.entity.GetNoPaths() && !s.entity.GetInternal() }
+
 // Descriptor is that of the message that stands for the entity or the plugin's
 // configuration.
 func (s *Schema) Descriptor() protoreflect.MessageDescriptor { return s.msg }

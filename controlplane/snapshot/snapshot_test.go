@@ -167,9 +167,10 @@ func TestCompile(t *testing.T) {
 // and then of workspaces, and the snapshot has the format that says so.
 func TestCompileWorkspaces(t *testing.T) {
 	c := catalogue(t)
-	list := entities(t, c)
+	list := append(entities(t, c), stored(t, c, "workspaces", uuid(100), `{"name":"default","comment":"for no node"}`))
 	for i, workspace := range []string{"west", "east", "Zoo"} {
 		list = append(list,
+			stored(t, c, "workspaces", uuid(101+i), `{"name":"`+workspace+`"}`),
 			of(workspace, stored(t, c, "consumers", uuid(10+i), `{"username":"alice"}`)),
 			of(workspace, stored(t, c, "services", uuid(20+i), `{"name":"a","host":"`+workspace+`.example"}`)))
 	}
@@ -180,11 +181,11 @@ func TestCompileWorkspaces(t *testing.T) {
 	m := decode(t, snap)
 	var got []string
 	for _, g := range m.GetGroups() {
-		got = append(got, fmt.Sprintf("%s %s %d", g.GetKind(), g.GetWorkspace(), len(g.GetEntities())))
+		got = append(got, fmt.Sprintf("%s %s %s %d", g.GetKind(), g.GetWorkspace(), g.GetWorkspaceId()[34:], len(g.GetEntities())))
 	}
 	want := []string{
-		"consumers Zoo 1", "consumers default 1", "consumers east 1", "consumers west 1", "plugins default 3", "routes default 1",
-		"services Zoo 1", "services default 2", "services east 1", "services west 1",
+		"consumers Zoo 03 1", "consumers default 00 1", "consumers east 02 1", "consumers west 01 1", "plugins default 00 3", "routes default 00 1",
+		"services Zoo 03 1", "services default 00 2", "services east 02 1", "services west 01 1",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("groups (-want +got):\n%s", diff)
@@ -194,6 +195,37 @@ func TestCompileWorkspaces(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]uint64{"services": 5, "routes": 1, "consumers": 4, "plugins": 3}, snap.Entities); diff != "" {
 		t.Errorf("Entities (-want +got):\n%s", diff)
+	}
+}
+
+// What older data planes would pass over to the harm of what it says has a format
+// that they refuse.
+func TestCompileFormat(t *testing.T) {
+	c := catalogue(t)
+	for _, tt := range []struct {
+		name string
+		add  store.Entity
+		want uint32
+	}{
+		{"what has always been there", stored(t, c, "consumers", uuid(9), `{"username":"bob"}`), FormatBase},
+		{"a plugin of a consumer", stored(t, c, "plugins", uuid(9), `{"name":"file-log","consumer":{"id":"`+uuid(4)+`"},"config":{"path":"/tmp/log"}}`), FormatBase},
+		{"a plugin of a group", stored(t, c, "plugins", uuid(9), `{"name":"file-log","consumer_group":{"id":"`+uuid(8)+`"},"config":{"path":"/tmp/log"}}`), Format},
+		{"a group", stored(t, c, "consumer_groups", uuid(9), `{"name":"gold"}`), FormatBase},
+		{"another workspace that is empty", stored(t, c, "workspaces", uuid(9), `{"name":"west"}`), FormatBase},
+		{"an entity of another workspace", of("west", stored(t, c, "consumers", uuid(9), `{"username":"bob"}`)), Format},
+	} {
+		snap, err := Compile(c, seq(append(entities(t, c), tt.add)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := decode(t, snap).GetFormat(); got != tt.want {
+			t.Errorf("%s: format %d, want %d", tt.name, got, tt.want)
+		}
+	}
+	// Workspaces alone are no configuration.
+	snap, err := Compile(c, seq([]store.Entity{stored(t, c, "workspaces", uuid(1), `{"name":"default"}`)}))
+	if err != nil || fmt.Sprintf("%x", snap.Hash) != EmptyHash() {
+		t.Errorf("Compile of a workspace gives %x, %v; want the empty hash", snap.Hash, err)
 	}
 }
 
