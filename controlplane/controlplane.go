@@ -165,6 +165,10 @@ func (c *ControlPlane) openAdmin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("host name: %w", err)
 	}
+	access, err := accessOf(s)
+	if err != nil {
+		return err
+	}
 	config := admin.Config{
 		Store:     c.cfg.Store,
 		Catalogue: c.cfg.Catalogue,
@@ -187,6 +191,7 @@ func (c *ControlPlane) openAdmin(ctx context.Context) error {
 		GUIOrigins:   s.AdminGUIURLs(),
 		AllowedHosts: s.AdminAllowedHosts,
 		Loopback:     c.adminOnLoopback,
+		Access:       access,
 		MaxBody:      int64(cmp.Or(s.AdminMaxBody, -1)), // in the settings 0 is no limit
 		HideServer:   !slices.Contains(s.Headers, "server_tokens") && !slices.Contains(s.Headers, "server"),
 		HideLatency:  !slices.Contains(s.Headers, "latency_tokens") && !slices.Contains(s.Headers, "x-kong-admin-latency"),
@@ -209,7 +214,9 @@ func (c *ControlPlane) openAdmin(ctx context.Context) error {
 		Certificate: "admin",
 		HTTP:        server,
 		HTTP2:       true, // gRPC shares the port, and needs it whatever the flags
-		Log:         c.cfg.Log.Logger,
+		// An authority that a reload brings finds nobody asked for a certificate.
+		ClientCertificates: s.AdminClientCA != "",
+		Log:                c.cfg.Log.Logger,
 		Pick: func(s *settings.Settings) (settings.Listeners, []settings.Material, []settings.Material) {
 			return s.AdminListen, s.AdminSSLCert, s.AdminSSLCertKey
 		},

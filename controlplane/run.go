@@ -72,8 +72,16 @@ func (c *ControlPlane) Close() error {
 	return all
 }
 
-// Reload takes up renewed certificates of the listeners.
+// Reload takes up renewed certificates of the listeners, and who may call the
+// Admin API. After an error what was in force stays.
 func (c *ControlPlane) Reload(s *settings.Settings) {
+	access, err := accessOf(s)
+	if err == nil {
+		err = c.admin.SetAccess(access)
+	}
+	if err != nil {
+		c.cfg.Log.Error("reload: those who could call the Admin API still can", "error", err)
+	}
 	for _, w := range c.servers() {
 		if err := w.Reload(s); err != nil {
 			c.cfg.Log.Error("reload", "error", err)

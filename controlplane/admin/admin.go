@@ -10,12 +10,14 @@ package admin
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,6 +26,7 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/reflection"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
 	"github.com/gibbon-gateway/gibbon/schema"
@@ -73,6 +76,10 @@ type Config struct {
 	// a loopback address. Nil: it was if the address is one.
 	Loopback func(local net.Addr) bool
 
+	// Access says whom the API answers. Nil: everybody, and nobody is asked who
+	// they are.
+	Access *Access
+
 	// MaxBody is the largest body of a request, in bytes. 0: Kong's 10 MiB;
 	// negative: no limit.
 	MaxBody int64
@@ -121,6 +128,8 @@ type Server struct {
 	paths    *paths
 	grpc     *grpc.Server
 	mux      *runtime.ServeMux
+	access   atomic.Pointer[Access]
+	logins   logins
 	draining atomic.Bool
 	traffic  traffic
 	inUse    pluginsInUse
@@ -140,6 +149,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg.GUIOrigins = originsOf(cfg.GUIOrigins)
 	s := &Server{cfg: cfg, paths: newPaths(cfg.Catalogue)}
+	s.access.Store(cfg.Access)
 	s.grpc = grpc.NewServer(
 		grpc.ChainUnaryInterceptor(s.interceptors()...),
 		grpc.ChainStreamInterceptor(s.guardStream),
@@ -195,11 +205,43 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// A page cannot make a browser speak gRPC, but the decision is the same.
-	if err := s.refuseForeign(r); err != nil {
-		s.answerError(w, r, err)
+	r, err := s.admitted(r)
+	if err != nil {
+		s.refuseCall(w, r, err)
 		return
 	}
 	s.grpc.ServeHTTP(w, r)
+}
+
+// admitted is a request whose context names its caller. Who may not send it, or
+// does not say who it is, gets no further, whatever is asked for.
+func (s *Server) admitted(r *http.Request) (*http.Request, error) {
+	if err := s.refuseForeign(r); err != nil {
+		return r, err
+	}
+	if r.Method == http.MethodOptions && s.access.Load() != nil {
+		// Browsers ask like this before they send a token. It reaches no method.
+		return r, nil
+	}
+	who, err := s.identify(r)
+	if err != nil {
+		return r, err
+	}
+	return r.WithContext(withCaller(r.Context(), who)), nil
+}
+
+// refuseCall answers a call over gRPC before its message is read.
+func (s *Server) refuseCall(w http.ResponseWriter, r *http.Request, err error) {
+	state := asError(err).GRPCStatus()
+	h := w.Header()
+	h.Set("Content-Type", "application/grpc")
+	h.Set("Grpc-Status", strconv.Itoa(int(state.Code())))
+	h.Set("Grpc-Message", state.Message()) // ours: it has nothing that must be escaped
+	if details, err := proto.Marshal(state.Proto()); err == nil {
+		h.Set("Grpc-Status-Details-Bin", base64.RawStdEncoding.EncodeToString(details))
+	}
+	w.WriteHeader(http.StatusOK)
+	s.cfg.Log.InfoContext(r.Context(), "admin", "protocol", "grpc", "method", "-", "code", state.Code().String(), "client", r.RemoteAddr)
 }
 
 // isGRPC compares exactly: application/grpc-web begins alike.

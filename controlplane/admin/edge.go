@@ -61,13 +61,17 @@ func (s *Server) serveREST(w http.ResponseWriter, r *http.Request) {
 				out.fail(unexpected(nil))
 			}
 		}()
-		if err := s.handle(w, r, out, &at); err != nil {
+		var err error
+		if r, err = s.admitted(r); err == nil {
+			err = s.handle(w, r, out, &at)
+		}
+		if err != nil {
 			out.fail(asError(err))
 		}
 	}()
 	s.write(w, r, out, start)
 	s.cfg.Log.InfoContext(r.Context(), "admin", "protocol", "rest", "method", r.Method, "path", at.template,
-		"status", out.status, "bytes", len(out.body), "client", r.RemoteAddr, "latency", time.Since(start))
+		"status", out.status, "bytes", len(out.body), "client", r.RemoteAddr, "actor", actorOf(r.Context()), "latency", time.Since(start))
 }
 
 // commonHeaders sets what every answer has.
@@ -129,6 +133,9 @@ func writeBody(w http.ResponseWriter, body []byte) {
 // fail makes an answer of an error.
 func (out *reply) fail(e *Error) {
 	out.status, out.body, out.isJSON = e.Status, nil, false
+	if e.Status == http.StatusUnauthorized {
+		out.header.Set("WWW-Authenticate", "Bearer")
+	}
 	if e.RetryAfter > 0 {
 		out.header.Set("Retry-After", strconv.Itoa(e.RetryAfter))
 	}
@@ -156,9 +163,6 @@ func (s *Server) Refuse(w http.ResponseWriter, r *http.Request, why listener.Rea
 // handle brings a request into the form that the mux serves rightly, in the
 // order in which Kong looks at a request.
 func (s *Server) handle(w http.ResponseWriter, r *http.Request, out *reply, at *place) error {
-	if err := s.refuseForeign(r); err != nil {
-		return err
-	}
 	writes := r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch
 	if writes {
 		if r.ContentLength > s.cfg.MaxBody {
@@ -183,8 +187,11 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request, out *reply, at *
 	if !ok {
 		return errNotFound()
 	}
-	if err := s.known(r.Context(), workspace); err != nil {
-		return err
+	// Who has not said who they are learns nothing of what there is.
+	if _, asked := callerOf(r.Context()); asked {
+		if err := s.known(r.Context(), workspace); err != nil {
+			return err
+		}
 	}
 	*at = found
 	if r.Method == http.MethodOptions {

@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -132,11 +134,13 @@ func (e *Error) GRPCStatus() *status.Status {
 
 var grpcCodes = map[int]codes.Code{
 	http.StatusBadRequest:            codes.InvalidArgument,
+	http.StatusUnauthorized:          codes.Unauthenticated,
 	http.StatusForbidden:             codes.PermissionDenied,
 	http.StatusNotFound:              codes.NotFound,
 	http.StatusMethodNotAllowed:      codes.Unimplemented,
 	http.StatusConflict:              codes.AlreadyExists,
 	http.StatusRequestEntityTooLarge: codes.ResourceExhausted,
+	http.StatusTooManyRequests:       codes.ResourceExhausted,
 	http.StatusInternalServerError:   codes.Internal,
 	http.StatusServiceUnavailable:    codes.Unavailable,
 }
@@ -184,6 +188,33 @@ func errNoGroup() *Error {
 }
 func errNoControlPlane() *Error {
 	return badRequest("this endpoint is only available when Kong is configured to run as Control Plane for the cluster")
+}
+
+// The two texts are those of Kong's paid edition.
+func errNoCredentials() *Error {
+	return plain(http.StatusUnauthorized, "Invalid credentials. Token or User credentials required")
+}
+func errBadCredentials() *Error {
+	return plain(http.StatusUnauthorized, "Invalid RBAC credentials")
+}
+
+func errTooManyLogins(wait time.Duration) *Error {
+	seconds := int(math.Ceil(wait.Seconds()))
+	return &Error{
+		Status: http.StatusTooManyRequests, RetryAfter: seconds,
+		Message: fmt.Sprintf("Too many bad logins, try again in %d seconds", seconds),
+	}
+}
+
+// errForbidden says that a caller's role is too little for a method.
+func errForbidden(who caller) *Error {
+	switch who.role {
+	case Monitor:
+		return plain(http.StatusForbidden, fmt.Sprintf("Forbidden: '%s' has the role %s, which sees no entities and changes nothing", who.name, who.role))
+	case ReadOnly:
+		return plain(http.StatusForbidden, fmt.Sprintf("Forbidden: '%s' has the role %s, which changes nothing", who.name, who.role))
+	}
+	return plain(http.StatusForbidden, fmt.Sprintf("Forbidden: '%s' has no role, see admin_client_roles", who.name))
 }
 
 // unexpected hides a cause that clients are not told. The caller logs it.

@@ -277,6 +277,7 @@ var goldenConfig = map[string]func(*admin.Config){
 			}
 		}
 	},
+	"access": asked,
 	"gui": func(cfg *admin.Config) {
 		cfg.GUIOrigins = []string{"https://manager.example.com/manager/", "http://localhost:8002"}
 	},

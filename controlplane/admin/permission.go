@@ -13,23 +13,26 @@ import (
 	adminpb "github.com/gibbon-gateway/gibbon/gen/gibbon/admin/v1"
 )
 
-// access says what a method does, and so what its caller must hold.
-type access uint8
+// permission is what a caller must hold to call a method. It is compared with a
+// role: each role holds the permission of its number and those below.
+type permission uint8
 
 const (
 	// denied is the zero value: a method that the table lacks.
-	denied access = iota
-	// public tells what the program is, nothing of the configuration.
-	public
-	// read shows configuration.
+	denied permission = iota
+	// observe tells what the program is and how it fares, nothing of the
+	// entities.
+	observe
+	// read shows entities.
 	read
-	// write changes configuration.
+	// write changes entities, or how the node runs.
 	write
 )
 
 // permissions is the one place that opens a method. A method that is not here
-// is refused, over gRPC as over REST.
-var permissions = map[string]access{
+// is refused, over gRPC as over REST, whatever the caller's role. None is open to
+// callers who have not said who they are.
+var permissions = map[string]permission{
 	adminpb.Entities_List_FullMethodName:   read,
 	adminpb.Entities_Get_FullMethodName:    read,
 	adminpb.Entities_Create_FullMethodName: write,
@@ -39,37 +42,41 @@ var permissions = map[string]access{
 
 	adminpb.Workspaces_Meta_FullMethodName: read,
 
-	adminpb.Node_Info_FullMethodName:               read,
-	adminpb.Node_Status_FullMethodName:             read,
-	adminpb.Node_Endpoints_FullMethodName:          read,
-	adminpb.Node_Timers_FullMethodName:             read,
-	adminpb.Node_EnabledPlugins_FullMethodName:     read,
-	adminpb.Node_PluginConfigSchema_FullMethodName: read,
-	adminpb.Node_Schema_FullMethodName:             read,
-	adminpb.Node_PluginSchema_FullMethodName:       read,
+	adminpb.Node_Info_FullMethodName:               observe,
+	adminpb.Node_Status_FullMethodName:             observe,
+	adminpb.Node_Endpoints_FullMethodName:          observe,
+	adminpb.Node_Timers_FullMethodName:             observe,
+	adminpb.Node_EnabledPlugins_FullMethodName:     observe,
+	adminpb.Node_PluginConfigSchema_FullMethodName: observe,
+	adminpb.Node_Schema_FullMethodName:             observe,
+	adminpb.Node_PluginSchema_FullMethodName:       observe,
 	adminpb.Node_Validate_FullMethodName:           read,
 	adminpb.Node_ValidatePlugin_FullMethodName:     read,
 	adminpb.Node_Tags_FullMethodName:               read,
 	adminpb.Node_CreateTag_FullMethodName:          write,
-	adminpb.Node_DataPlanes_FullMethodName:         read,
-	adminpb.Node_ClusterStatus_FullMethodName:      read,
+	adminpb.Node_DataPlanes_FullMethodName:         observe,
+	adminpb.Node_ClusterStatus_FullMethodName:      observe,
 
-	"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo":      public,
-	"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": public,
+	"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo":      observe,
+	"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": observe,
 }
 
-// admit decides whether a method may run now.
-func (s *Server) admit(method string) error {
-	switch permissions[method] {
-	case public, read:
-		return nil
-	case write:
-		if s.draining.Load() {
-			return errDraining()
-		}
-		return nil
+// admit decides whether the caller may run a method now.
+func (s *Server) admit(ctx context.Context, method string) error {
+	need := permissions[method]
+	if need == denied {
+		return status.Errorf(codes.PermissionDenied, "%s has no permission entry", method)
 	}
-	return status.Errorf(codes.PermissionDenied, "%s has no permission entry", method)
+	who, known := callerOf(ctx)
+	switch {
+	case !known:
+		return errNoCredentials()
+	case permission(who.role) < need:
+		return errForbidden(who)
+	case need == write && s.draining.Load():
+		return errDraining()
+	}
+	return nil
 }
 
 // interceptors are those of every unary call, the outermost first. REST calls
@@ -80,7 +87,7 @@ func (s *Server) interceptors() []grpc.UnaryServerInterceptor {
 
 // guard refuses what has no permission.
 func (s *Server) guard(ctx context.Context, in any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	if err := s.admit(info.FullMethod); err != nil {
+	if err := s.admit(ctx, info.FullMethod); err != nil {
 		return nil, err
 	}
 	return next(ctx, in)
@@ -88,7 +95,7 @@ func (s *Server) guard(ctx context.Context, in any, info *grpc.UnaryServerInfo, 
 
 // guardStream is guard for streams, of which reflection is the only one.
 func (s *Server) guardStream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	if err := s.admit(info.FullMethod); err != nil {
+	if err := s.admit(stream.Context(), info.FullMethod); err != nil {
 		return err
 	}
 	return next(server, stream)
@@ -130,7 +137,7 @@ func (s *Server) observe(ctx context.Context, in any, info *grpc.UnaryServerInfo
 			client = p.Addr.String()
 		}
 		s.cfg.Log.InfoContext(ctx, "admin", "protocol", "grpc", "method", info.FullMethod, "code", code.String(),
-			"client", client, "latency", time.Since(start))
+			"client", client, "actor", actorOf(ctx), "latency", time.Since(start))
 	}()
 	return next(ctx, in)
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,8 +36,9 @@ func TestPermissionsCoverAllMethods(t *testing.T) {
 			if permissions[name] == denied {
 				t.Errorf("%s has no permission entry", name)
 			}
-			writes := strings.Contains(name, "/Create") || strings.Contains(name, "/Update") ||
-				strings.Contains(name, "/Upsert") || strings.Contains(name, "/Delete")
+			writes := slices.ContainsFunc([]string{"/Create", "/Update", "/Upsert", "/Delete", "/Set", "/Purge"}, func(verb string) bool {
+				return strings.Contains(name, verb)
+			})
 			if writes != (permissions[name] == write) {
 				t.Errorf("%s has permission %d", name, permissions[name])
 			}
@@ -52,18 +54,59 @@ func TestPermissionsCoverAllMethods(t *testing.T) {
 // TestUnlistedMethodIsRefused calls a method that nobody gave a permission.
 func TestUnlistedMethodIsRefused(t *testing.T) {
 	s := &Server{}
+	ctx := withCaller(t.Context(), caller{"ann", Full})
 	ran := false
-	run := func(ctx context.Context, _ any) (any, error) { ran = true; return nil, nil }
+	run := func(context.Context, any) (any, error) { ran = true; return nil, nil }
 	info := &grpc.UnaryServerInfo{FullMethod: "/gibbon.admin.v1.Entities/Purge"}
-	if _, err := s.guard(t.Context(), nil, info, run); err == nil || asError(err).Status != http.StatusForbidden {
+	if _, err := s.guard(ctx, nil, info, run); err == nil || asError(err).Status != http.StatusForbidden {
 		t.Errorf("got %v, want a refusal", err)
 	}
 	if ran {
 		t.Error("the method ran")
 	}
 	streamInfo := &grpc.StreamServerInfo{FullMethod: "/gibbon.admin.v1.Entities/Watch"}
-	if err := s.guardStream(nil, nil, streamInfo, func(any, grpc.ServerStream) error { ran = true; return nil }); err == nil || ran {
+	if err := s.guardStream(nil, streamOf{ctx: ctx}, streamInfo, func(any, grpc.ServerStream) error { ran = true; return nil }); err == nil || ran {
 		t.Errorf("the stream got %v, ran: %t", err, ran)
+	}
+}
+
+// streamOf is a stream that has nothing but a context.
+type streamOf struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s streamOf) Context() context.Context { return s.ctx }
+
+// TestRoles asks for every method with every role, and without having said who
+// asks.
+func TestRoles(t *testing.T) {
+	s := &Server{}
+	for method, need := range permissions {
+		if err := s.admit(t.Context(), method); err == nil || asError(err).Status != http.StatusUnauthorized {
+			t.Errorf("%s: a caller who was never asked got %v", method, err)
+		}
+		for role, holds := range map[Role][]permission{
+			NoRole: nil, Monitor: {observe}, ReadOnly: {observe, read}, Full: {observe, read, write},
+		} {
+			err := s.admit(withCaller(t.Context(), caller{"ann", role}), method)
+			switch {
+			case slices.Contains(holds, need) && err != nil:
+				t.Errorf("%s: role %s got %v", method, role, err)
+			case !slices.Contains(holds, need) && (err == nil || asError(err).Status != http.StatusForbidden):
+				t.Errorf("%s: role %s got %v, want a refusal", method, role, err)
+			}
+		}
+	}
+	for _, role := range []Role{Monitor, ReadOnly, Full} {
+		if got, err := ParseRole(role.String()); err != nil || got != role {
+			t.Errorf("ParseRole(%q) = %s, %v", role, got, err)
+		}
+	}
+	for _, word := range []string{"", "none", "root"} {
+		if got, err := ParseRole(word); err == nil {
+			t.Errorf("ParseRole(%q) = %s", word, got)
+		}
 	}
 }
 

@@ -14,9 +14,6 @@ import (
 	"github.com/gibbon-gateway/gibbon/schema"
 )
 
-// actor is who the change log names for what comes through this API.
-const actor = "admin"
-
 // liveTime is how long an answer waits for a write to reach the data planes.
 const liveTime = 500 * time.Millisecond
 
@@ -42,7 +39,7 @@ type takenKey struct{ kind, field, value string }
 // update runs a transaction and waits until its version is live.
 func (s *Server) update(ctx context.Context, f func(*work) error) error {
 	uniques := map[takenKey]schema.Document{}
-	version, err := s.cfg.Store.Update(ctx, actor, func(tx store.Tx) error {
+	version, err := s.cfg.Store.Update(ctx, actorOf(ctx), func(tx store.Tx) error {
 		w := &work{view: view{tx, workspaceIn(ctx), s.cfg.Catalogue}, server: s, tx: tx, now: time.Now(), uniques: uniques}
 		if err := w.hold(); err != nil {
 			return err

@@ -77,10 +77,7 @@ func (s *Settings) check(command string) []string {
 		}
 	}
 	p = append(p, s.checkCertificates()...)
-	if s.AdminRequireAuth && s.AdminExposed() {
-		bad("admin_listen can be reached from other machines without authentication, which admin_require_auth forbids")
-	}
-	return p
+	return append(p, s.checkAccess()...)
 }
 
 // parseBlock reads an address or a block. An IPv4 block written as IPv6 counts

@@ -291,14 +291,10 @@ func (l *loader) build(command string) (*Settings, error) {
 	if names := sortedKeys(l.ignored); len(names) > 0 {
 		l.warn("these settings of Kong's change nothing in Gibbon: %s", strings.Join(names, ", "))
 	}
-	if s.Role != "data_plane" && s.AdminExposed() && !s.AdminRequireAuth {
-		l.warn("ANYONE WHO REACHES %s CAN CHANGE THE CONFIGURATION AND READ ITS CREDENTIALS: admin_listen is not on loopback, "+
-			"and the Admin API asks nobody who they are. Keep other machines away from it, or bind it to 127.0.0.1; "+
-			"admin_require_auth = on refuses to start like this", strings.Join(s.AdminListen.shown(), ", "))
-	}
 	if err := s.absolutePaths(); err != nil {
 		return nil, err
 	}
+	l.warnings = append(l.warnings, s.adminWarnings()...)
 	l.problems = append(l.problems, s.check(command)...)
 	return s, nil
 }

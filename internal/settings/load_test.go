@@ -181,7 +181,7 @@ func TestProblems(t *testing.T) {
 		{name: "declarative with a database", env: []string{"KONG_DECLARATIVE_CONFIG=/x.yml"}, want: "declarative_config and declarative_config_string can only be used when database = off"},
 		{name: "certificate without key", env: []string{"KONG_SSL_CERT=/x.crt"}, want: "ssl_cert and ssl_cert_key must be given together, as many of the one as of the other"},
 		{name: "certificate missing", env: []string{"KONG_CLUSTER_CA_CERT=/nowhere/x.crt"}, want: "cluster_ca_cert: read certificate or key: open /nowhere/x.crt: no such file or directory"},
-		{name: "exposed though forbidden", env: []string{"KONG_ADMIN_LISTEN=0.0.0.0:8001", "GIBBON_ADMIN_REQUIRE_AUTH=on"}, want: "admin_listen can be reached from other machines without authentication, which admin_require_auth forbids"},
+		{name: "nobody to ask for", env: []string{"GIBBON_ADMIN_REQUIRE_AUTH=on"}, want: "admin_require_auth = on needs admin_tokens, admin_tokens_file or admin_client_ca, by which callers of the Admin API are known"},
 		{name: "labels off a data plane", env: []string{"KONG_CLUSTER_DP_LABELS=a:b"}, want: `cluster_dp_labels can only be used when role = "data_plane"`},
 		{name: "bad label", command: "dataplane", env: append([]string{"KONG_CLUSTER_DP_LABELS=a"}, hybrid...), want: "cluster_dp_labels: 'a' is not a label; labels are key:value, of letters, digits, '-', '_' and '.', at most 63 each"},
 		{name: "control plane without store", command: "controlplane", env: append([]string{"KONG_DATABASE=off"}, hybrid...), want: `in-memory storage can not be used when role = "control_plane"`},
@@ -249,7 +249,11 @@ func TestWarnings(t *testing.T) {
 		{name: "no effect, and none is wanted", env: []string{"KONG_ADMIN_GUI_LISTEN=off", "KONG_ADMIN_GUI_PATH=/", "KONG_DECLARATIVE_CONFIG=NONE"}},
 		{name: "everybody reaches the Admin API", env: []string{"KONG_ADMIN_LISTEN=0.0.0.0:8001, 127.0.0.1:8444 ssl"}, want: []string{
 			"ANYONE WHO REACHES 0.0.0.0:8001, 127.0.0.1:8444 ssl CAN CHANGE THE CONFIGURATION AND READ ITS CREDENTIALS: admin_listen is not on loopback, " +
-				"and the Admin API asks nobody who they are. Keep other machines away from it, or bind it to 127.0.0.1; admin_require_auth = on refuses to start like this"}},
+				"and the Admin API asks nobody who they are. Set admin_tokens or admin_client_ca, or bind it to 127.0.0.1; admin_require_auth = on refuses to start like this"}},
+		{name: "known callers in the clear", env: []string{"KONG_ADMIN_LISTEN=0.0.0.0:8001, 127.0.0.1:8002, 0.0.0.0:8444 ssl", "GIBBON_ADMIN_TOKENS=ann:full:0123456789abcdef"}, want: []string{
+			"admin tokens cross the network in the clear at 0.0.0.0:8001: give that address of admin_listen the flag ssl, or see to it that only a proxy with TLS reaches it"}},
+		{name: "known callers over TLS", env: []string{"KONG_ADMIN_LISTEN=0.0.0.0:8444 ssl", "GIBBON_ADMIN_TOKENS=ann:full:0123456789abcdef"}},
+		{name: "a data plane asks nobody", command: "dataplane", env: []string{"GIBBON_ADMIN_REQUIRE_AUTH=on"}},
 		{name: "a data plane has no Admin API", command: "dataplane", env: []string{"KONG_ADMIN_LISTEN=0.0.0.0:8001"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

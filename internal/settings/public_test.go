@@ -105,6 +105,8 @@ func TestNoSecretShows(t *testing.T) {
 		case !d.Secret:
 		case d.Key == "otlp_headers":
 			env = append(env, "GIBBON_OTLP_HEADERS=authorization="+mark)
+		case d.Key == "admin_tokens":
+			env = append(env, "GIBBON_ADMIN_TOKENS=ann:full:"+mark+mark+mark)
 		case d.kind == secretKind:
 			env = append(env, "GIBBON_"+strings.ToUpper(d.Key)+"="+mark)
 		default:

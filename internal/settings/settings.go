@@ -60,6 +60,10 @@ type Settings struct {
 	AdminGUIPath      string
 	AdminGUIAPIURL    string
 	AdminRequireAuth  bool
+	AdminTokens       Secret   // name:role:token, comma separated; see AdminTokenList
+	AdminTokensFile   string   // a file of such entries, one a line
+	AdminClientCA     Material // see AdminClientAuthorities
+	AdminClientRoles  []string // name:role; see AdminClientRoleMap
 	AdminAllowedHosts []string
 	AdminMaxBody      Size // 0 means no limit
 
@@ -157,8 +161,9 @@ func (s *Settings) ControlPlanes() []string { return splitList(s.ClusterControlP
 // AdminGUIURLs lists the addresses at which browsers load the admin GUI.
 func (s *Settings) AdminGUIURLs() []string { return splitList(s.AdminGUIURL) }
 
-// AdminExposed reports whether other machines can reach the Admin API.
-func (s *Settings) AdminExposed() bool { return !s.AdminListen.Loopback() }
+// AdminExposed reports whether other machines can use the Admin API without
+// proving who they are.
+func (s *Settings) AdminExposed() bool { return !s.AdminListen.Loopback() && !s.AsksAdmins() }
 
 // HeadLimits are the bounds of a request's head, which hold on every port.
 func (s *Settings) HeadLimits() listener.Limits {

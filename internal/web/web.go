@@ -5,6 +5,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,6 +33,10 @@ type Config struct {
 	HTTP *http.Server
 	// Pick finds the addresses and the operator's certificates in the settings.
 	Pick func(*settings.Settings) (at settings.Listeners, certs, keys []settings.Material)
+	// ClientCertificates asks clients for a certificate over TLS. Whether one is
+	// shown, and whether to believe it, is for the handler to judge: it finds what
+	// was shown in http.Request.TLS.
+	ClientCertificates bool
 	// HTTP2 turns HTTP/2 on at every address, whatever its flags.
 	HTTP2 bool
 	// Gate bounds connections; nil means no bound.
@@ -67,9 +72,13 @@ func Open(ctx context.Context, cfg Config, s *settings.Settings) (*Server, error
 	for i := range entries {
 		entries[i].HTTP2 = entries[i].HTTP2 || cfg.HTTP2
 	}
+	secure := w.certificates.TLS(s.SSLCipherSuite)
+	if cfg.ClientCertificates {
+		secure.ClientAuth = tls.RequestClientCert
+	}
 	var err error
 	w.listeners, err = listener.Open(ctx, entries, listener.Options{
-		TLS:    w.certificates.TLS(s.SSLCipherSuite),
+		TLS:    secure,
 		Limits: s.HeadLimits(),
 		Gate:   cfg.Gate,
 		Log:    cfg.Log,
