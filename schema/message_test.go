@@ -39,6 +39,51 @@ func TestMessage(t *testing.T) {
 				Protocols: []string{"grpc", "grpcs", "http", "https"},
 				Config:    []byte(`{"path":"/l","reopen":false,"custom_fields_by_lua":{"a":"1","b":"2"}}`),
 			}},
+		{"targets", `{"id":"` + someID + `","target":"h","upstream":{"id":"` + someID + `"},"created_at":1700000000.123}`,
+			&entitypb.Target{
+				Id: someID, CreatedAt: 1700000000.123, UpdatedAt: float64(noon.Unix()), Upstream: &entitypb.Reference{Id: someID},
+				Target: "h:8000", Weight: proto.Int32(100),
+			}},
+		{"snis", `{"id":"` + someID + `","name":"a.com","certificate":{"id":"` + someID + `"}}`,
+			&entitypb.Sni{Id: someID, CreatedAt: noon.Unix(), UpdatedAt: noon.Unix(), Name: "a.com", Certificate: &entitypb.Reference{Id: someID}}},
+		{"ca_certificates", `{"id":"` + someID + `","cert":"c","cert_digest":"d"}`,
+			&entitypb.CaCertificate{Id: someID, CreatedAt: noon.Unix(), UpdatedAt: noon.Unix(), Cert: "c", CertDigest: proto.String("d")}},
+		{"vaults", `{"id":"` + someID + `","name":"env","prefix":"my-env","config":{"prefix":"A_"}}`,
+			&entitypb.Vault{Id: someID, CreatedAt: noon.Unix(), UpdatedAt: noon.Unix(), Prefix: "my-env", Name: "env", Config: []byte(`{"prefix":"A_"}`)}},
+		{"partials", `{"id":"` + someID + `","type":"redis-ce","config":{"host":"h"}}`,
+			&entitypb.Partial{
+				Id: someID, CreatedAt: noon.Unix(), UpdatedAt: noon.Unix(), Type: "redis-ce",
+				Config: []byte(`{"host":"h","port":6379,"timeout":2000,"username":null,"password":null,"database":0,"ssl":false,"ssl_verify":false,"server_name":null}`),
+			}},
+		{"filter_chains", `{"id":"` + someID + `","route":{"id":"` + someID + `"},"filters":[{"name":"f","config":{"b":[1],"a":null}}]}`,
+			&entitypb.FilterChain{
+				Id: someID, CreatedAt: noon.Unix(), UpdatedAt: noon.Unix(), Enabled: true, Route: &entitypb.Reference{Id: someID},
+				Filters: []*entitypb.Filter{{Name: "f", Enabled: true, Config: []byte(`{"b":[1],"a":null}`)}},
+			}},
+		{"upstreams", `{"id":"` + someID + `","name":"up","hash_on":"ip","healthchecks":{"threshold":12.5,"active":{"headers":{"A":["b"]},"concurrency":2147483648}}}`,
+			&entitypb.Upstream{
+				Id: someID, CreatedAt: noon.Unix(), UpdatedAt: noon.Unix(), Name: "up", Algorithm: proto.String("consistent-hashing"),
+				HashOn: proto.String("ip"), HashFallback: proto.String("none"), HashOnCookiePath: proto.String("/"), Slots: proto.Int32(10000), UseSrvName: proto.Bool(false),
+				Healthchecks: &entitypb.Healthchecks{
+					Threshold: proto.Float64(12.5),
+					Active: &entitypb.ActiveHealthcheck{
+						Type: proto.String("http"), Timeout: proto.Float64(1), Concurrency: proto.Int64(2147483648), HttpPath: proto.String("/"), HttpsVerifyCertificate: true,
+						Headers: map[string]*entitypb.HeaderValues{"A": {Values: []string{"b"}}},
+						Healthy: &entitypb.ActiveHealthy{Interval: proto.Float64(0), HttpStatuses: []int32{200, 302}, Successes: proto.Int32(0)},
+						Unhealthy: &entitypb.ActiveUnhealthy{
+							Interval: proto.Float64(0), HttpStatuses: []int32{429, 404, 500, 501, 502, 503, 504, 505},
+							TcpFailures: proto.Int32(0), Timeouts: proto.Int32(0), HttpFailures: proto.Int32(0),
+						},
+					},
+					Passive: &entitypb.PassiveHealthcheck{
+						Type: proto.String("http"),
+						Healthy: &entitypb.PassiveHealthy{
+							HttpStatuses: []int32{200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 306, 307, 308}, Successes: proto.Int32(0),
+						},
+						Unhealthy: &entitypb.PassiveUnhealthy{HttpStatuses: []int32{429, 500, 503}, TcpFailures: proto.Int32(0), Timeouts: proto.Int32(0), HttpFailures: proto.Int32(0)},
+					},
+				},
+			}},
 	} {
 		s := entity(t, tt.kind)
 		got, err := s.Message(complete(t, s, tt.body))
