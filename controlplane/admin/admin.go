@@ -17,6 +17,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,6 +56,9 @@ type Config struct {
 	// DataPlanes lists the data planes that are or were connected, by id. Nil:
 	// this node is no control plane.
 	DataPlanes func() []DataPlane
+
+	// Health knows how the targets of upstreams fare. Nil: nobody does.
+	Health Health
 
 	// PurgeDelay is how long a data plane that is gone stays listed.
 	PurgeDelay time.Duration
@@ -150,6 +154,9 @@ func New(cfg Config) (*Server, error) {
 	cfg.GUIOrigins = originsOf(cfg.GUIOrigins)
 	s := &Server{cfg: cfg, paths: newPaths(cfg.Catalogue)}
 	s.access.Store(cfg.Access)
+	if s.hybrid() {
+		s.paths.fixed = slices.DeleteFunc(s.paths.fixed, fixedPath.marks)
+	}
 	s.grpc = grpc.NewServer(
 		grpc.ChainUnaryInterceptor(s.interceptors()...),
 		grpc.ChainStreamInterceptor(s.guardStream),
@@ -170,6 +177,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	return s, nil
 }
+
+// hybrid reports that data planes of their own follow this node.
+func (s *Server) hybrid() bool { return s.cfg.DataPlanes != nil }
 
 // Drain refuses writes from now on; reads are answered.
 func (s *Server) Drain() { s.draining.Store(true) }

@@ -50,7 +50,22 @@ type request interface {
 
 // target finds out what a request is about, without looking at the store.
 func (e *entities) target(in request, ref string) (target, error) {
-	p := e.server.paths
+	t, err := e.server.paths.target(in, ref)
+	if err != nil {
+		return t, err
+	}
+	for _, s := range []*schema.Schema{t.schema, t.parent} {
+		if s == nil {
+			continue
+		}
+		if refused := hooksOf(s).refused; refused != nil {
+			return t, refused()
+		}
+	}
+	return t, nil
+}
+
+func (p *paths) target(in request, ref string) (target, error) {
 	if in.GetParentKind() == "" {
 		if in.GetParent() != "" {
 			// Taken for a call without a parent, it could do more than was meant.
@@ -179,7 +194,7 @@ func (e *entities) listing(r view, t target, c *carrier, in *adminpb.ListRequest
 		}
 	}
 	if parent != nil && hooksOf(t.schema).newestFirst {
-		l.sortBy, l.desc, l.counted = "created_at", true, true
+		l.newestFirst()
 	}
 	l.narrowed(c, in)
 	return l, l.from(text(c, "offset", in.GetOffset()))

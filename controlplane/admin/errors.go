@@ -186,6 +186,26 @@ func errNoGroup() *Error {
 	e.RequestID = hex.EncodeToString(id)
 	return e
 }
+func errNoVault(name string) *Error {
+	return plain(http.StatusNotFound, fmt.Sprintf("No vault named '%s'", name))
+}
+func errNoPartial(name string) *Error {
+	return plain(http.StatusNotFound, fmt.Sprintf("No partial of type '%s'", name))
+}
+func errNoFilter(name string) *Error {
+	return plain(http.StatusNotFound, fmt.Sprintf("Filter '%s' not found", name))
+}
+func errNoWasm() *Error {
+	return badRequest("this endpoint is only available when wasm is enabled")
+}
+func errNoBalancer(name string) *Error {
+	return badRequest(fmt.Sprintf("Upstream %s has no balancer", name))
+}
+
+// errNoSuch says that a body names an entity that is not there.
+func errNoSuch(what, ref string) *Error {
+	return plain(http.StatusNotFound, fmt.Sprintf("No %s with the id or name '%s'", strings.ReplaceAll(what, "_", " "), ref))
+}
 func errNoControlPlane() *Error {
 	return badRequest("this endpoint is only available when Kong is configured to run as Control Plane for the cluster")
 }

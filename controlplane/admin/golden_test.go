@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -92,7 +93,7 @@ func exchange(t testing.TB, address, method, request string) (*http.Response, st
 //
 // A generated id is written as <id N> by its first appearance, and may be used
 // in later requests; times, milliseconds, process ids, sizes and counts are written
-// as <now>, <ms>, <pid>, <size> and <n>. Content-Length is checked against the body and left out. Host
+// as <now>, <ms>, <pid>, <size> and <n>, and files of testdata/pem as <pem name>. Content-Length is checked against the body and left out. Host
 // and Content-Length of the request are added when they are not given.
 type step struct {
 	title, request, answer string
@@ -143,6 +144,7 @@ var (
 	keyPattern   = regexp.MustCompile(`"(key|secret|client_id|client_secret|access_token|code)":"[0-9A-Za-z]{32}"`)
 	hashPattern  = regexp.MustCompile(`\$pbkdf2[^"]*`)
 	tokenPattern = regexp.MustCompile(`(offset["=:]+)[A-Za-z0-9+/%=]{40,}`)
+	askedPattern = regexp.MustCompile(`"request_id":"[0-9a-f]{32}"`)
 	namePattern  = regexp.MustCompile(`<id [0-9]+>`)
 )
 
@@ -162,10 +164,35 @@ func (n *names) hide(text string) string {
 	text = ttlPattern.ReplaceAllString(text, `"ttl":"<100000>"`)
 	text = keyPattern.ReplaceAllString(text, `"$1":"<$1>"`)
 	text = hashPattern.ReplaceAllString(text, `<hash>`)
+	text = askedPattern.ReplaceAllString(text, `"request_id":"<request>"`)
+	for name, pem := range pems() {
+		text = strings.ReplaceAll(text, pem, "<pem "+name+">")
+	}
 	return tokenPattern.ReplaceAllString(text, `${1}<token>`)
 }
 
+// pems are the files of testdata/pem as JSON has them between its quotes. Steps
+// name them: <pem rsa.crt>.
+var pems = sync.OnceValue(func() map[string]string {
+	files, err := filepath.Glob("testdata/pem/*")
+	if err != nil || len(files) == 0 {
+		panic(fmt.Sprint("no PEM files: ", err))
+	}
+	texts := map[string]string{}
+	for _, path := range files {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			panic(err)
+		}
+		texts[filepath.Base(path)] = strings.ReplaceAll(string(text), "\n", `\n`)
+	}
+	return texts
+})
+
 func (n *names) show(t *testing.T, text string) string {
+	for name, pem := range pems() {
+		text = strings.ReplaceAll(text, "<pem "+name+">", pem)
+	}
 	return namePattern.ReplaceAllStringFunc(text, func(name string) string {
 		var i int
 		if _, err := fmt.Sscanf(name, "<id %d>", &i); err != nil || i < 1 || i > len(n.ids) {

@@ -10,6 +10,9 @@ import (
 // say. Where a function is nil or a flag false the generic behaviour is all there
 // is.
 type hooks struct {
+	// refused is the answer to all calls about the kind, whatever they ask for.
+	refused func() *Error
+
 	// alias finds the entity for which a text may stand in a URL that is neither
 	// its id nor a key of its own; store.ErrNotFound for none. noAlias is then the
 	// answer, except to a PUT: that makes the entity of a body which withAlias
@@ -54,15 +57,19 @@ type hooks struct {
 // hooksOf are the hooks of a kind: the one place that knows kinds by name.
 func hooksOf(s *schema.Schema) hooks {
 	switch s.Kind() {
-	case "certificates":
+	case certificateKind:
 		return hooks{
 			alias: certificateOf, noAlias: errNoSNI, withAlias: withSNI,
 			codedMissing: true, aside: setSNIs, show: showSNIs,
 		}
 	case workspaceKind:
 		return hooks{removing: removeWorkspace}
-	case "targets":
+	case targetKind:
 		return hooks{mustExist: true, newestFirst: true}
+	case groupSide.kind:
+		return hooks{wrap: wrapGroup, show: countMembers}
+	case "filter_chains":
+		return hooks{refused: errNoWasm}
 	case "acls":
 		return hooks{noName: errNoGroup}
 	case "basicauth_credentials":

@@ -42,6 +42,31 @@ var permissions = map[string]permission{
 
 	adminpb.Workspaces_Meta_FullMethodName: read,
 
+	adminpb.ConsumerGroups_ListMembers_FullMethodName:    read,
+	adminpb.ConsumerGroups_AddMembers_FullMethodName:     write,
+	adminpb.ConsumerGroups_RemoveMembers_FullMethodName:  write,
+	adminpb.ConsumerGroups_GetMember_FullMethodName:      read,
+	adminpb.ConsumerGroups_RemoveMember_FullMethodName:   write,
+	adminpb.ConsumerGroups_ListGroups_FullMethodName:     read,
+	adminpb.ConsumerGroups_JoinGroups_FullMethodName:     write,
+	adminpb.ConsumerGroups_LeaveGroups_FullMethodName:    write,
+	adminpb.ConsumerGroups_GetGroup_FullMethodName:       read,
+	adminpb.ConsumerGroups_PutOverride_FullMethodName:    write,
+	adminpb.ConsumerGroups_DeleteOverride_FullMethodName: write,
+
+	adminpb.Upstreams_Health_FullMethodName:        read,
+	adminpb.Upstreams_AllTargets_FullMethodName:    read,
+	adminpb.Upstreams_MarkHealthy_FullMethodName:   write,
+	adminpb.Upstreams_MarkUnhealthy_FullMethodName: write,
+
+	adminpb.Parts_VaultSchema_FullMethodName:     observe,
+	adminpb.Parts_ValidateVault_FullMethodName:   read,
+	adminpb.Parts_PartialSchema_FullMethodName:   observe,
+	adminpb.Parts_ValidatePartial_FullMethodName: read,
+	adminpb.Parts_PartialLinks_FullMethodName:    read,
+	adminpb.Parts_FilterSchema_FullMethodName:    observe,
+	adminpb.Parts_RouteFilters_FullMethodName:    read,
+
 	adminpb.Node_Info_FullMethodName:               observe,
 	adminpb.Node_Status_FullMethodName:             observe,
 	adminpb.Node_Endpoints_FullMethodName:          observe,

@@ -65,6 +65,9 @@ func (l *listing) narrowed(c *carrier, in *adminpb.ListRequest) {
 	}
 }
 
+// newestFirst orders a list as Kong does that of targets. Its tokens are counts.
+func (l *listing) newestFirst() { l.sortBy, l.desc, l.counted = "created_at", true, true }
+
 // from reads the token of the page before.
 func (l *listing) from(token string) error {
 	switch {
@@ -201,7 +204,7 @@ func (l *listing) sorted(r view) ([]stored, string, error) {
 	return found, token(end.key.String(), end.id), nil
 }
 
-// sortKey is the part of a value by which it is ordered.
+// sortKey is the part of a value by which it is ordered; of a reference the id.
 func sortKey(value schema.Document) schema.Document {
 	switch value.Kind() {
 	case schema.KindString:
@@ -211,6 +214,10 @@ func sortKey(value schema.Document) schema.Document {
 		return value
 	case schema.KindNumber, schema.KindBool:
 		return value
+	case schema.KindObject:
+		if id := value.Get("id"); !id.IsAbsent() {
+			return id
+		}
 	}
 	return schema.Null()
 }

@@ -40,10 +40,31 @@ func (s *Server) services() []service {
 			},
 		},
 		{
+			"ConsumerGroups",
+			func(r grpc.ServiceRegistrar) { adminpb.RegisterConsumerGroupsServer(r, &consumerGroups{server: s}) },
+			func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+				return adminpb.RegisterConsumerGroupsHandlerClient(ctx, mux, adminpb.NewConsumerGroupsClient(conn))
+			},
+		},
+		{
+			"Upstreams",
+			func(r grpc.ServiceRegistrar) { adminpb.RegisterUpstreamsServer(r, &upstreams{server: s}) },
+			func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+				return adminpb.RegisterUpstreamsHandlerClient(ctx, mux, adminpb.NewUpstreamsClient(conn))
+			},
+		},
+		{
 			"Node",
 			func(r grpc.ServiceRegistrar) { adminpb.RegisterNodeServer(r, &node{server: s}) },
 			func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return adminpb.RegisterNodeHandlerClient(ctx, mux, adminpb.NewNodeClient(conn))
+			},
+		},
+		{
+			"Parts",
+			func(r grpc.ServiceRegistrar) { adminpb.RegisterPartsServer(r, &parts{server: s}) },
+			func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+				return adminpb.RegisterPartsHandlerClient(ctx, mux, adminpb.NewPartsClient(conn))
 			},
 		},
 	}

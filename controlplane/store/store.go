@@ -195,6 +195,14 @@ type Reader interface {
 	// their own ids. The caller sees to it that there are not too many.
 	Children(kind, field, parentKind string, parentIDs ...string) ([]Entity, error)
 
+	// CountChildren returns how many entities Children finds for each parent id;
+	// ids without any are left out.
+	CountChildren(kind, field, parentKind string, parentIDs ...string) (map[string]int, error)
+
+	// Several returns the entities of a kind with these ids, ordered by id. What
+	// is not there is left out.
+	Several(kind string, ids ...string) ([]Entity, error)
+
 	// Tags returns a page of tags in use and whether another one follows it.
 	Tags(TagQuery) (page []TagUse, more bool, err error)
 

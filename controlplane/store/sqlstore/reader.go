@@ -166,26 +166,74 @@ func (r *reader) List(query store.Query) ([]store.Entity, bool, error) {
 
 // Children implements store.Reader.
 func (r *reader) Children(kind, field, parentKind string, parentIDs ...string) ([]store.Entity, error) {
-	var found []store.Entity
-	for ids := range slices.Chunk(parentIDs, pageSize) {
+	return r.chunks(parentIDs, func(ids []string) ([]store.Entity, error) {
 		var q statementText
-		q.WriteString(`select ` + columns + ` from reference r join entity e on e.kind = r.kind and e.id = r.id where r.target_kind = ` +
-			q.param(parentKind) + ` and r.field = ` + q.param(field) + ` and r.kind = ` + q.param(kind) + ` and r.target_id in (`)
-		for i, id := range ids {
-			if i > 0 {
-				q.WriteString(`, `)
-			}
-			q.WriteString(q.param(id))
-		}
-		q.WriteString(`) and ` + visible + q.param(now()) + `)`)
-		children, err := r.entities(q.String(), q.args...)
+		q.WriteString(`select ` + columns)
+		q.children(kind, field, parentKind, ids)
+		return r.entities(q.String(), q.args...)
+	})
+}
+
+// children writes the rest of a query for entities that refer to others.
+func (q *statementText) children(kind, field, parentKind string, parentIDs []string) {
+	q.WriteString(` from reference r join entity e on e.kind = r.kind and e.id = r.id where r.target_kind = ` +
+		q.param(parentKind) + ` and r.field = ` + q.param(field) + ` and r.kind = ` + q.param(kind) +
+		` and r.target_id in (` + q.list(parentIDs) + `) and ` + visible + q.param(now()) + `)`)
+}
+
+// list adds arguments and returns their placeholders with commas.
+func (q *statementText) list(values []string) string {
+	params := make([]string, len(values))
+	for i, v := range values {
+		params[i] = q.param(v)
+	}
+	return strings.Join(params, ", ")
+}
+
+// chunks runs a query for some ids at a time, since a statement takes so many
+// parameters only, and returns what it finds in the order of the found ids.
+func (r *reader) chunks(ids []string, query func(ids []string) ([]store.Entity, error)) ([]store.Entity, error) {
+	var found []store.Entity
+	for some := range slices.Chunk(ids, pageSize) {
+		part, err := query(some)
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, children...)
+		found = append(found, part...)
 	}
 	slices.SortFunc(found, func(a, b store.Entity) int { return strings.Compare(a.ID, b.ID) })
 	return found, nil
+}
+
+// CountChildren implements store.Reader.
+func (r *reader) CountChildren(kind, field, parentKind string, parentIDs ...string) (map[string]int, error) {
+	counts := map[string]int{}
+	for ids := range slices.Chunk(parentIDs, pageSize) {
+		var q statementText
+		q.WriteString(`select r.target_id, count(*)`)
+		q.children(kind, field, parentKind, ids)
+		q.WriteString(` group by r.target_id`)
+		err := r.ses.query(q.String(), q.args, func(rows *sql.Rows) error {
+			id, n := "", 0
+			err := rows.Scan(&id, &n)
+			counts[id] = n
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return counts, nil
+}
+
+// Several implements store.Reader.
+func (r *reader) Several(kind string, ids ...string) ([]store.Entity, error) {
+	return r.chunks(ids, func(ids []string) ([]store.Entity, error) {
+		var q statementText
+		q.WriteString(`select ` + columns + ` from entity e where e.kind = ` + q.param(kind) + ` and e.id in (` +
+			q.list(ids) + `) and ` + visible + q.param(now()) + `)`)
+		return r.entities(q.String(), q.args...)
+	})
 }
 
 // cut takes the one element away that was asked for to learn whether more

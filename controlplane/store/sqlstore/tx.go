@@ -229,6 +229,26 @@ func (t *tx) Children(kind, field, parentKind string, parentIDs ...string) ([]st
 	return t.noted(found)
 }
 
+// CountChildren implements store.Reader.
+func (t *tx) CountChildren(kind, field, parentKind string, parentIDs ...string) (map[string]int, error) {
+	if err := t.flush(); err != nil {
+		return nil, err
+	}
+	return t.reader.CountChildren(kind, field, parentKind, parentIDs...)
+}
+
+// Several implements store.Reader.
+func (t *tx) Several(kind string, ids ...string) ([]store.Entity, error) {
+	if err := t.flush(); err != nil {
+		return nil, err
+	}
+	found, err := t.reader.Several(kind, ids...)
+	if err != nil {
+		return nil, err
+	}
+	return t.noted(found)
+}
+
 // noted notes entities that were read without a lock, or locks them.
 func (t *tx) noted(page []store.Entity) ([]store.Entity, error) {
 	if !t.locking {

@@ -248,7 +248,14 @@ func testChildren(t *testing.T, s store.Store) {
 		t.Helper()
 		found, err := r.Children(kind, field, parentKind, parents...)
 		noError(t, err)
-		equal(t, fmt.Sprintf("%s by %s of %s %v", kind, field, parentKind, parents), ids(found), want)
+		equal(t, fmt.Sprintf("%s by %s of %s", kind, field, parentKind), ids(found), want)
+		counts, err := r.CountChildren(kind, field, parentKind, parents...)
+		noError(t, err)
+		n := 0
+		for _, one := range counts {
+			n += one
+		}
+		equal(t, fmt.Sprintf("the number of %s by %s of %s", kind, field, parentKind), n, len(want))
 	}
 	view(t, s, func(r store.Reader) error {
 		check(r, []string{"r1", "r2", "r3"}, "routes", "service", "services", "s1", "s2")
@@ -261,6 +268,12 @@ func testChildren(t *testing.T, s store.Store) {
 			many = append(many, fmt.Sprint("none", i))
 		}
 		check(r, []string{"r2", "r3", "r4"}, "routes", "service", "services", append(many, "s1")...)
+		counts, err := r.CountChildren("routes", "service", "services", "s1", "s2", "none")
+		noError(t, err)
+		equal(t, "counts", counts, map[string]int{"s1": 2, "s2": 1})
+		found, err := r.Several("routes", append(many, "r4", "r1", "p1")...)
+		noError(t, err)
+		equal(t, "several", ids(found), []string{"r1", "r4"})
 		return nil
 	})
 	update(t, s, func(tx store.Tx) error {
