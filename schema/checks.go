@@ -14,6 +14,8 @@ type check struct {
 	paths [][]string
 	// strict checks are skipped when one of their fields has failed.
 	strict bool
+	// needs are the fields that must be there, as null at least.
+	needs [][]string
 	// when and then are the tests of a check that has conditions.
 	when conditions
 	then *field
@@ -49,7 +51,7 @@ func (j *judge) checks(list []*check, doc Document, fail *failures) {
 		return
 	}
 	for _, ch := range list {
-		if ch.skip(doc, fail) {
+		if ch.skip(doc, fail) || j.lacks(ch, doc, fail) {
 			continue
 		}
 		c := checking{op: j.op, doc: doc, fail: fail, own: ch.rules.GetErr()}
@@ -60,6 +62,27 @@ func (j *judge) checks(list []*check, doc Document, fail *failures) {
 		}
 		fail.entity = append(fail.entity, c.said...)
 	}
+}
+
+// lacks reports that a field is not there which the check needs. That is so for
+// a required field without a value, which has its text already, and for an
+// entity that went through neither Complete nor Merge.
+func (j *judge) lacks(ch *check, doc Document, fail *failures) (lacks bool) {
+	text := "field required for entity check"
+	if j.op == Update {
+		text += " when updating"
+	}
+	for _, path := range ch.needs {
+		// Below a null there is nothing, and nothing is missed.
+		if !doc.Get(path[0]).IsAbsent() {
+			continue
+		}
+		lacks = true
+		if !fail.has(path[:1]) {
+			fail.put(String(text), path[0])
+		}
+	}
+	return lacks
 }
 
 // skip reports that a check cannot say anything: a secret in a vault stands
@@ -149,7 +172,7 @@ func compileCheck(rules *schemapb.Check) (*check, error) {
 		if !ok {
 			return nil, fmt.Errorf("no custom check %q", r.Custom)
 		}
-		return &check{paths: paths(custom.fields...), strict: true, run: func(c *checking) {
+		return &check{paths: paths(custom.fields...), strict: true, needs: paths(custom.fields...), run: func(c *checking) {
 			if text := custom.run(c.doc); text != "" {
 				c.say(text)
 			}
@@ -232,7 +255,7 @@ func conditional(r *schemapb.Conditional) (*check, error) {
 	}
 	path := strings.Split(r.GetThenField(), ".")
 	text := orText(r.GetThenErr(), "failed conditional validation given value of field '"+r.GetIfField()+"'")
-	return &check{paths: [][]string{when.path, path}, when: conditions{when}, then: then, run: func(c *checking) {
+	return &check{paths: [][]string{when.path, path}, needs: [][]string{when.path}, when: conditions{when}, then: then, run: func(c *checking) {
 		if !when.holds(c.doc) {
 			return
 		}
@@ -280,8 +303,11 @@ func requireWhen(r *schemapb.RequireWhen) (*check, error) {
 			if len(c.nonEmpty([]string{name})) > 0 {
 				continue
 			}
-			text := orText(c.own, "at least one of these fields must be non-empty: %s")
-			c.said = append(c.said, strings.ReplaceAll(text, "%s", quotedList([]string{name})))
+			if c.own != "" {
+				c.said = append(c.said, strings.ReplaceAll(c.own, "%s", quotedList([]string{name})))
+				continue
+			}
+			c.sayUpdating("at least one of these fields must be non-empty: " + quotedList([]string{name}))
 		}
 	}}, nil
 }

@@ -131,6 +131,18 @@ func TestFormats(t *testing.T) {
 		{"url", "http:///x", "missing host in url"},
 		{"url", "http://h:x", `could not parse url. invalid port ":x" after host`},
 
+		{"redirect_uri", "https://h/x?y=z", ""},
+		{"redirect_uri", "app://h", ""},
+		{"redirect_uri", "/x", "cannot parse '/x'"},
+		{"redirect_uri", "http://", "cannot parse 'http://'"},
+		{"redirect_uri", "mailto:a@b", "cannot parse 'mailto:a@b'"},
+		{"redirect_uri", "http://h:x/", "cannot parse 'http://h:x/'"},
+		{"redirect_uri", "https://h/#", "fragment not allowed in 'https://h/#'"},
+		{"json_object", `{"a":1}`, ""},
+		{"json_object", `[1]`, "expected the text of a JSON object"},
+		{"json_object", `{"a":1`, "expected the text of a JSON object"},
+		{"public_key", "x", "invalid key"},
+
 		{"certificate", "x", "invalid certificate: no certificate in the PEM text"},
 		{"key", "x", "invalid key: no private key in the PEM text"},
 	} {

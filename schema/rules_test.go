@@ -262,6 +262,14 @@ func TestChecks(t *testing.T) {
 			`{"@entity":["when updating, at least one of these fields must be non-empty: 'c'"]}`},
 		{"require_when", `err: "must set %s" require_when { when { field: "b" match { eq: "\"x\"" } } when { field: "n" match { between { min: 1 max: 2 } } } fields: "c" fields: "r.c" fields: "n" }`, `{"b":"x","n":2}`, Insert,
 			`{"@entity":["must set 'c'","must set 'r.c'"]}`},
+		{"require_when standard text", `require_when { when { field: "b" match { eq: "\"x\"" } } fields: "c" }`, `{"b":"x"}`, Insert,
+			`{"@entity":["at least one of these fields must be non-empty: 'c'"]}`},
+		{"require_when updating", `require_when { when { field: "b" match { eq: "\"x\"" } } fields: "c" }`, `{"b":"x"}`, Update,
+			`{"@entity":["when updating, at least one of these fields must be non-empty: 'c'"]}`},
+		{"a format that the then-field breaks", `conditional { if_field: "b" if_match { format: "http_method" } then_field: "c" then_match { format: "header_name" } }`, `{"b":"GET","c":"x y"}`, Insert,
+			`{"@entity":["failed conditional validation given value of field 'b'"],"c":"bad header name 'x y', allowed characters are A-Z, a-z, 0-9, '_', and '-'"}`},
+		{"a format that the if-field breaks", `conditional { if_field: "b" if_match { format: "http_method" } then_field: "c" then_match { eq: "null" } }`, `{"b":"get","c":"x"}`, Insert, ``},
+		{"no value has a format", `conditional { if_field: "b" if_match { format: "http_method" } then_field: "c" then_match { eq: "null" } }`, `{"c":"x"}`, Insert, ``},
 		{"require_when one condition fails", `err: "must set %s" require_when { when { field: "b" match { eq: "\"x\"" } } when { field: "n" match { gt: 2 } } fields: "c" }`, `{"b":"x","n":2}`, Insert, ``},
 		{"deny_when", `err: "never" deny_when { when { field: "b" match { not_one_of: "y" } } when { field: "c" match { match: "^z" } } }`, `{"b":"x","c":"zz"}`, Insert, `{"@entity":["never"]}`},
 		{"a secret in a vault", `mutually_required { values: "s" values: "c" }`, `{"s":"{vault://env/x}"}`, Insert, ``},
@@ -273,6 +281,43 @@ func TestChecks(t *testing.T) {
 				t.Errorf("%s\n got %s\nwant %s", tt.body, got, tt.want)
 			}
 		})
+	}
+}
+
+// TestNeeds has entities that went through neither Complete nor Merge, so that
+// fields which a check needs are not there.
+func TestNeeds(t *testing.T) {
+	fields := protoField("b", text, ``) + protoField("c", text, ``) + protoField("q", text, `required: true`) + protoField("r", inner, ``)
+	for _, tt := range []struct {
+		name, check, body string
+		op                Op
+		want              string
+	}{
+		{"the condition's field", `conditional { if_field: "b" if_match { ne: "\"x\"" } then_field: "c" then_match { eq: "\"y\"" } }`, `{"q":"q"}`, Insert,
+			`{"b":"field required for entity check"}`},
+		{"updating", `conditional { if_field: "b" if_match { ne: "\"x\"" } then_field: "c" then_match { eq: "\"y\"" } }`, `{"q":"q"}`, Update,
+			`{"b":"field required for entity check when updating"}`},
+		{"null is there", `conditional { if_field: "b" if_match { eq: "null" } then_field: "c" then_match { eq: "null" } }`, `{"b":null,"c":"x","q":"q"}`, Insert,
+			`{"@entity":["failed conditional validation given value of field 'b'"],"c":"value must be null"}`},
+		{"a required field has its own text", `conditional { if_field: "q" if_match { ne: "\"x\"" } then_field: "c" then_match { eq: "\"y\"" } }`, `{"c":null}`, Insert,
+			`{"q":"required field missing"}`},
+		{"below a null", `conditional { if_field: "r.a" if_match { eq: "null" } then_field: "c" then_match { eq: "null" } }`, `{"r":null,"c":"x","q":"q"}`, Insert,
+			`{"@entity":["failed conditional validation given value of field 'r.a'"],"c":"value must be null"}`},
+		{"others need nothing", `at_least_one_of { values: "b" values: "c" }`, `{"q":"q"}`, Insert,
+			`{"@entity":["at least one of these fields must be non-empty: 'b', 'c'"]}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := entitySchema(t, fields, `checks { `+tt.check+` }`, ``)
+			if got := violation(s.Validate(mustParse(t, tt.body), tt.op)).String(); got != tt.want {
+				t.Errorf("%s\n got %s\nwant %s", tt.body, got, tt.want)
+			}
+		})
+	}
+	keys := entity(t, "keys")
+	const want = `{"jwk":"field required for entity check","pem":"field required for entity check"}`
+	got := violation(keys.Validate(mustParse(t, `{"id":"`+someID+`","kid":"k"}`), Insert))
+	if got := got.Without("@entity").String(); got != want {
+		t.Errorf("custom checks: %s, want %s", got, want)
 	}
 }
 

@@ -347,7 +347,11 @@ func (j *judge) foreign(f *field, v Document) Document {
 	case id.IsNull():
 		text = textRequired
 	case isUUID(id.Text()):
-		return Document{}
+		var fail failures
+		for _, m := range f.strange(v) {
+			fail.put(String("not a primary key"), m.Name)
+		}
+		return fail.document()
 	case !id.IsAbsent():
 		text = textUUID
 		if id.Kind() != KindString {
@@ -360,6 +364,20 @@ func (j *judge) foreign(f *field, v Document) Document {
 		}
 	}
 	return Object(Member{"id", String(text)})
+}
+
+// strange are the members of a reference that the entity which it means has no
+// field for.
+func (f *field) strange(v Document) (out []Member) {
+	if f.target == nil {
+		return nil
+	}
+	for _, m := range v.Members() {
+		if f.target.record.inputField(m.Name) == nil {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 // partial judges the fields of an object that are there.
