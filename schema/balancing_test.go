@@ -27,21 +27,6 @@ func TestAlgorithmAndHashOn(t *testing.T) {
 	}
 }
 
-// TestRewritten has texts from URLs, which mean what is stored.
-func TestRewritten(t *testing.T) {
-	s := entity(t, "targets")
-	for text, want := range map[string]string{
-		"example.com": "example.com:8000", "h:80": "h:80", "::1": "[::1]:8000", "a b": "a b",
-	} {
-		if got := s.Rewritten("target", text); got != want {
-			t.Errorf("Rewritten(%q) = %q, want %q", text, got, want)
-		}
-	}
-	if got := entity(t, "services").Rewritten("name", "h"); got != "h" {
-		t.Errorf("a schema without rewrites makes %q of h", got)
-	}
-}
-
 // FuzzTarget: what is taken for a target has one form, and a host and a port
 // can be read from it.
 func FuzzTarget(f *testing.F) {

@@ -34,14 +34,3 @@ func (s *Schema) rewrite(body Document) (Document, error) {
 	}
 	return body, nil
 }
-
-// Rewritten is a text from a URL as a body's field of that name would be stored:
-// "example.com" becomes the target "example.com:8000". A text that cannot be
-// rewritten stays as it is.
-func (s *Schema) Rewritten(name, text string) string {
-	out, err := s.rewrite(Object(Member{name, String(text)}))
-	if v := out.Get(name); err == nil && v.Kind() == KindString {
-		return v.Text()
-	}
-	return text
-}

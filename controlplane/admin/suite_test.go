@@ -108,7 +108,7 @@ func TestEntitiesPostgres(t *testing.T) { testEntities(t, false, openPostgres) }
 
 func testEntities(t *testing.T, update bool, open func(testing.TB) store.Store) {
 	seen := map[string]bool{}
-	for _, suite := range entitySuites {
+	for _, suite := range slices.Concat(entitySuites, trafficSuites) {
 		seen[suite.kind] = true
 		t.Run(suite.kind, func(t *testing.T) {
 			t.Parallel()
@@ -591,5 +591,8 @@ var brokenFormats = map[string][]string{
 	"header_name":             {"a b"},
 	"certificate":             {"nonsense"},
 	"key":                     {"nonsense"},
+	"upstream_name":           {"a b", "10.0.0.1", "up:80"},
+	"cookie_name":             {"a;b"},
+	"target":                  {"a b", "h:port", "10.0.0.300"},
 	"url":                     {"nonsense", "http://", "//a"},
 }

@@ -1,0 +1,136 @@
+package admin_test
+
+import "net/url"
+
+const upstreamID = "aaaaaaaa-0000-4000-8000-000000000005"
+
+// trafficSuites are the kinds around the way of a request to a service.
+var trafficSuites = []entitySuite{
+	{
+		kind:  "upstreams",
+		setup: []string{"POST /certificates\n" + certificateBody(certificateID)},
+		least: `{"name":"up.internal"}`,
+		full: `{"name":"pay","algorithm":"consistent-hashing","hash_on":"header","hash_fallback":"cookie","hash_on_header":"x-user","hash_on_cookie":"sid","hash_on_cookie_path":"/a",` +
+			`"hash_on_query_arg":"q","hash_fallback_query_arg":"p","hash_on_uri_capture":"c","hash_fallback_uri_capture":"d","slots":100,` +
+			`"healthchecks":{"active":{"type":"https","timeout":2.5,"concurrency":5,"http_path":"/live","https_sni":"up.example.com","https_verify_certificate":false,"headers":{"x-probe":["1"]},` +
+			`"healthy":{"interval":5,"http_statuses":[204],"successes":2},"unhealthy":{"interval":3,"http_statuses":[500],"tcp_failures":1,"timeouts":2,"http_failures":3}},` +
+			`"passive":{"type":"tcp","healthy":{"http_statuses":[200],"successes":1},"unhealthy":{"http_statuses":[503],"tcp_failures":1,"timeouts":2,"http_failures":3}},"threshold":12.5},` +
+			`"tags":["a","b"],"host_header":"up.example.com:8443","client_certificate":{"id":"` + certificateID + `"},"use_srv_name":true}`,
+		form: "name=pay&hash_on=header&hash_fallback=cookie&hash_on_header=x-user&hash_on_cookie=sid&hash_on_cookie_path=/a" +
+			"&hash_on_query_arg=q&hash_fallback_query_arg=p&hash_on_uri_capture=c&hash_fallback_uri_capture=d&slots=100" +
+			"&healthchecks.active.type=https&healthchecks.active.timeout=2.5&healthchecks.active.concurrency=5&healthchecks.active.http_path=/live" +
+			"&healthchecks.active.https_sni=up.example.com&healthchecks.active.https_verify_certificate=false&healthchecks.active.headers.x-probe[]=1" +
+			"&healthchecks.active.healthy.interval=5&healthchecks.active.healthy.http_statuses[]=204&healthchecks.active.healthy.successes=2" +
+			"&healthchecks.active.unhealthy.interval=3&healthchecks.active.unhealthy.http_statuses[1]=500&healthchecks.active.unhealthy.tcp_failures=1" +
+			"&healthchecks.active.unhealthy.timeouts=2&healthchecks.active.unhealthy.http_failures=3&healthchecks.passive.type=tcp" +
+			"&healthchecks.passive.healthy.http_statuses=200&healthchecks.passive.healthy.successes=1&healthchecks.passive.unhealthy.http_statuses=503" +
+			"&healthchecks.passive.unhealthy.tcp_failures=1&healthchecks.passive.unhealthy.timeouts=2&healthchecks.passive.unhealthy.http_failures=3" +
+			"&healthchecks.threshold=12.5&tags[]=a&tags[]=b&host_header=up.example.com:8443&client_certificate.id=" + certificateID + "&use_srv_name=true",
+		other: `{"name":"other"}`,
+		key:   "pay",
+		broken: map[string]string{
+			"fallback_of_consumer": `{"hash_on":"consumer","hash_fallback":"consumer"}`,
+			"fallback_of_cookie":   `{"hash_on":"cookie","hash_on_cookie":"c","hash_fallback":"ip"}`,
+			"fallback_of_none":     `{"hash_fallback":"ip"}`,
+			"no_header":            `{"hash_on":"header"}`,
+			"no_fallback_header":   `{"hash_on":"ip","hash_fallback":"header"}`,
+			"same_header":          `{"hash_on":"header","hash_fallback":"header","hash_on_header":"a","hash_fallback_header":"a"}`,
+		},
+		more: map[string][]string{
+			"rewrite": {
+				"POST /upstreams\n" + `{"name":"a","hash_on":"ip","algorithm":"round-robin"}`, "PATCH /upstreams/a\n" + `{"algorithm":"latency"}`,
+				"PATCH /upstreams/a\n" + `{"hash_on":"path"}`, "PATCH /upstreams/a\n" + `{"hash_on":null}`, "PATCH /upstreams/a\n" + `{"hash_on":"none"}`,
+			},
+			"in_use": {"POST /upstreams\n" + `{"name":"a","client_certificate":{"id":"` + certificateID + `"}}`, "DELETE /certificates/" + certificateID, "GET /certificates/" + certificateID + "/upstreams"},
+			"nested": {
+				"POST /upstreams\n" + `{"name":"a","client_certificate":{"id":"` + certificateID + `"}}`, "GET /upstreams/a/client_certificate",
+				"POST /upstreams/a/targets\n" + `{"target":"h"}`, "DELETE /upstreams/a", "GET /upstreams/a/targets",
+			},
+		},
+	},
+	{
+		kind:  "targets",
+		path:  "/upstreams/parent/targets",
+		setup: []string{"POST /upstreams\n" + `{"id":"` + upstreamID + `","name":"parent"}`},
+		least: `{"target":"example.com"}`,
+		full:  `{"target":"10.0.0.1:80","weight":5,"tags":["a"],"upstream":{"id":"` + missingID + `"}}`,
+		form:  "target=10.0.0.1%3A80&weight=5&tags=a",
+		other: `{"target":"[::1]:443"}`,
+		key:   "10.0.0.1:80",
+		// The path says which upstream it is.
+		fixed: []string{"upstream"},
+		more: map[string][]string{
+			"no_path":   {"GET /targets", "POST /targets\n{}", "OPTIONS /targets", "GET /targets/" + missingID, "GET /targets/" + missingID + "/upstream"},
+			"duplicate": {"POST /upstreams/parent/targets\n" + `{"target":"h"}`, "POST /upstreams/parent/targets\n" + `{"target":"h:8000"}`, "POST /upstreams/parent/targets\n" + `{"target":"h:8001"}`},
+			"bad":       {"POST /upstreams/parent/targets\n" + `{"target":"a b","weight":-1}`, "POST /upstreams/nothing/targets\n{}"},
+		},
+	},
+	{
+		kind:  "snis",
+		setup: []string{"POST /certificates\n" + certificateBody(certificateID)},
+		least: `{"name":"a.example.com","certificate":{"id":"` + certificateID + `"}}`,
+		full:  `{"name":"pay.example.com","certificate":{"id":"` + certificateID + `"},"tags":["a"]}`,
+		form:  "name=pay.example.com&certificate.id=" + certificateID + "&tags=a",
+		other: `{"name":"*.other.com","certificate":{"id":"` + certificateID + `"}}`,
+		key:   "pay.example.com",
+		more: map[string][]string{
+			"no_path": {"POST /snis\n" + `{"name":"a.com","certificate":{"id":"` + certificateID + `"}}`, "GET /snis/a.com/certificate", "OPTIONS /snis/a.com/certificate"},
+			"nested":  {"POST /certificates/" + certificateID + "/snis\nname=a.com", "GET /certificates/" + certificateID + "/snis/a.com", "DELETE /certificates/" + certificateID, "GET /snis"},
+		},
+	},
+	{
+		kind:  "ca_certificates",
+		least: `{"cert":` + quoted(certificateCA) + `}`,
+		full:  `{"cert":` + quoted(certificateCA) + `,"tags":["a"]}`,
+		form:  url.Values{"cert": {certificateCA}, "tags": {"a"}}.Encode(),
+		other: `{"cert":` + quoted(pemText("ca2.crt")) + `}`,
+		fixed: []string{"cert_digest"},
+		broken: map[string]string{
+			"two":     `{"cert":` + quoted(certificateCA+certificateCA) + `}`,
+			"expired": `{"cert":` + quoted(pemText("expired.crt")) + `}`,
+			"leaf":    `{"cert":` + quoted(pemText("leaf.crt")) + `}`,
+		},
+		more: map[string][]string{
+			"duplicate": {"POST /ca_certificates\n" + `{"cert":` + quoted(certificateCA) + `}`, "POST /ca_certificates\n" + `{"cert":` + quoted("\n"+certificateCA) + `,"cert_digest":"0"}`},
+			"in_use": {
+				"POST /ca_certificates\n" + `{"id":"` + missingID + `","cert":` + quoted(certificateCA) + `}`,
+				"POST /services\n" + `{"id":"` + serviceID + `","url":"https://a.com","ca_certificates":["` + missingID + `"]}`, "DELETE /ca_certificates/" + missingID,
+			},
+		},
+	},
+	{
+		kind:    "vaults",
+		least:   `{"name":"env","prefix":"my-env"}`,
+		full:    `{"name":"env","prefix":"pay","description":"of the app","config":{"prefix":"APP_"},"tags":["a"]}`,
+		form:    "name=env&prefix=pay&description=of+the+app&config.prefix=APP_&tags=a",
+		other:   `{"name":"env","prefix":"other"}`,
+		key:     "pay",
+		decides: "name",
+		broken: map[string]string{
+			"prefix_of_type":  `{"prefix":"env"}`,
+			"prefix_short":    `{"prefix":"a"}`,
+			"not_installed":   `{"name":"hcv"}`,
+			"config_prefix":   `{"config":{"prefix":"1A"}}`,
+			"config_unknown":  `{"config":{"nonsense":1}}`,
+			"config_no_table": `{"config":[]}`,
+		},
+	},
+	{
+		kind:    "partials",
+		least:   `{"type":"redis-ce"}`,
+		full:    `{"name":"pay","type":"redis-ce","config":{"host":"h","port":6380,"timeout":100,"username":"u","password":"{vault://env/pw}","database":1,"ssl":true,"ssl_verify":true,"server_name":"h.com"},"tags":["a"]}`,
+		form:    "name=pay&type=redis-ce&config.host=h&config.port=6380&config.timeout=100&config.username=u&config.password=%7Bvault://env/pw%7D&config.database=1&config.ssl=true&config.ssl_verify=true&config.server_name=h.com&tags=a",
+		other:   `{"name":"other","type":"redis-ee"}`,
+		key:     "pay",
+		decides: "type",
+		broken: map[string]string{
+			"config_unknown":  `{"config":{"nonsense":1}}`,
+			"config_port":     `{"config":{"port":65536}}`,
+			"sentinel_alone":  `{"type":"redis-ee","config":{"sentinel_master":"m"}}`,
+			"host_alone":      `{"type":"redis-ee","config":{"port":null}}`,
+			"two_ways_to_one": `{"type":"redis-ee","config":{"sentinel_master":"m","sentinel_role":"any","sentinel_nodes":[{"host":"h"}],"cluster_nodes":[{"ip":"h"}]}}`,
+		},
+	},
+}
+
+var certificateCA = pemText("ca.crt")
