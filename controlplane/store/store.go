@@ -109,7 +109,8 @@ const (
 	Deleted  Op = "delete"
 )
 
-// Change is one entry of the change log. The log is only ever appended to.
+// Change is one entry of the change log. The log is only ever appended to, and
+// cut at its old end.
 type Change struct {
 	// Version is the number of the version that the change belongs to.
 	Version uint64
@@ -217,8 +218,20 @@ type Reader interface {
 
 	// Changes returns the changes of the versions after the given number, in
 	// order. It always returns whole versions: as many as limit changes can
-	// hold, but at least one if there is one, whatever its size.
+	// hold, but at least one if there is one, whatever its size. Versions that
+	// Prune took away are left out.
 	Changes(after uint64, limit int) ([]Change, error)
+
+	// Versions returns a page of the versions before the given number, or of
+	// all when it is 0, newest first, and whether another page follows it.
+	Versions(before uint64, limit int) (page []Past, more bool, err error)
+
+	// At returns every entity as it was in a version, ordered by kind and id,
+	// like All. It goes by the change log, so entities that have expired since
+	// are among them, and ExpiresAt is always zero: whoever needs it finds it in
+	// the document. The error for a version that cannot be read is a
+	// *VersionError. A Tx has it only as long as it wrote nothing.
+	At(number uint64) iter.Seq2[Entity, error]
 }
 
 // Tx is a transaction that may write. A transaction sees what it has written.
@@ -254,6 +267,17 @@ type Tx interface {
 	// rule forbids it; in both cases nothing happened and the transaction may
 	// go on.
 	Delete(kind, id string) error
+
+	// Remove deletes one entity and carries out no rule: for whoever writes a
+	// whole state and knows what becomes of all that refers to it. What still
+	// does at the end makes the transaction collide. It returns ErrNotFound if
+	// there is no such entity.
+	Remove(kind, id string) error
+
+	// Hold keeps all other transactions from committing until this one ends, so
+	// that what is read from now on is one version and the last one. It is for
+	// transactions about the whole configuration, before their first read.
+	Hold() error
 }
 
 // Store keeps the configuration. Its methods are safe for concurrent use.
@@ -287,6 +311,16 @@ type Store interface {
 	// strictly rise. It watches until ctx ends and then returns nil; while the
 	// database is down it keeps trying. f is called from Watch's goroutine.
 	Watch(ctx context.Context, f func(Version)) error
+
+	// Published notes the hash, in hex, of a version's snapshot. A version that
+	// has one already keeps it. It makes no version.
+	Published(ctx context.Context, v Version, hash string) error
+
+	// Prune takes the versions away that need no longer be kept, oldest first,
+	// and returns how many. It works in small transactions, none of which makes
+	// a version or keeps others waiting for long. The owner of the store calls
+	// it now and then.
+	Prune(ctx context.Context, keep Retention) (int, error)
 
 	// Sweep deletes the expired entities in logged transactions by the actor
 	// "ttl", and returns how many fell. Expired entities that others refer to

@@ -266,7 +266,8 @@ func (s *statement) explain(err error, classify func(error) class) error {
 	return err
 }
 
-// takeVersion takes the version, logs the first changes and tells the others.
+// takeVersion takes the version, notes it, logs the first changes and tells the
+// others.
 // It is one statement because the row of config_version is what all writers
 // wait for.
 const takeVersion = `with taken as (
@@ -275,6 +276,9 @@ const takeVersion = `with taken as (
 	insert into change (version, ordinal, time, actor, workspace, kind, id, op, document_before, document_after)
 	select t.number, c.* from taken t, unnest($1::integer[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
 		$7::text[], $8::text[], $9::text[]) c
+), noted as (
+	insert into history (number, epoch, time, actor, created, updated, deleted)
+	select number, epoch, $10::bigint, $11::text, $12::integer, $13::integer, $14::integer from taken
 )
 select epoch, number, pg_notify('` + channel + `', number::text) from taken`
 
@@ -329,7 +333,7 @@ func finishPostgres(ses *session, statements []statement, changes []store.Change
 		// wait for another transaction, which must not wait for the version.
 		// It also keeps the version from being taken where a parent is missing.
 		statement{sql: "set constraints all immediate"},
-		statement{sql: takeVersion, args: changeColumns(first), version: &version})
+		statement{sql: takeVersion, args: append(changeColumns(first), summary(changes)...), version: &version})
 	for rest := changes[len(first):]; len(rest) > 0; rest = rest[min(len(rest), batchChanges):] {
 		noted, err := sendBatch(ses, statements)
 		if err != nil || len(noted) > 0 {
@@ -389,6 +393,10 @@ func finishSQLite(ses *session, statements []statement, changes []store.Change) 
 	}
 	version, err := ses.version()
 	if err != nil {
+		return store.Version{}, err
+	}
+	if err := ses.exec(`insert into history (number, epoch, time, actor, created, updated, deleted)
+		values ($1, $2, $3, $4, $5, $6, $7)`, append([]any{int64(version.Number), version.Epoch}, summary(changes)...)...); err != nil {
 		return store.Version{}, err
 	}
 	log := make([]statement, len(changes))

@@ -108,7 +108,11 @@ func (t *tx) pending() []statement {
 		}
 	}
 	for _, r := range dirty {
-		if !r.stored {
+		switch {
+		case !r.stored:
+			continue
+		case r.gone:
+			out = append(out, r.removal())
 			continue
 		}
 		for _, table := range []string{"unique_value", "reference", "entity_tag"} {
@@ -119,14 +123,26 @@ func (t *tx) pending() []statement {
 		}
 	}
 	for _, r := range dirty {
-		out = append(out, r.statement())
+		if !r.gone {
+			out = append(out, r.statement())
+		}
 	}
 	for _, r := range dirty {
-		out = append(out, keys(&r.entity)...)
-		r.stored, r.dirty = true, false
+		if !r.gone {
+			out = append(out, keys(&r.entity)...)
+		}
+		r.stored, r.dirty = !r.gone, false
 	}
 	t.queue, t.order = nil, nil
 	return out
+}
+
+// removal deletes the row of the table entity, and its keys with it.
+func (r *row) removal() statement {
+	return statement{
+		sql:  `delete from entity where kind = $1 and id = $2`,
+		args: []any{r.entity.Kind, r.entity.ID},
+	}
 }
 
 // statement writes the row of the table entity.

@@ -57,7 +57,7 @@ const (
 
 // ownTables are all tables that migrations have made, children first.
 var ownTables = []string{
-	"change", "entity_tag", "reference", "unique_value", "entity", "config_version", migrationTable,
+	"history", "change", "entity_tag", "reference", "unique_value", "entity", "config_version", migrationTable,
 }
 
 // State says which migrations a database has seen. Migrations are named by

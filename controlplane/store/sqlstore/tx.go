@@ -39,7 +39,8 @@ type row struct {
 	put bool
 
 	// unknown tells that Put wrote the entity before anybody looked whether
-	// there is one. The rows of many Puts are then locked in one exchange.
+	// there is one, or that Remove has only seen it. The rows of many such calls
+	// are then locked in one exchange.
 	unknown bool
 
 	// change is the index of the change that waits for that look.
@@ -48,8 +49,9 @@ type row struct {
 
 // glimpse is what an entity was when it was read without a lock.
 type glimpse struct {
-	document []byte
-	present  bool
+	workspace string
+	document  []byte
+	present   bool
 }
 
 // tx implements store.Tx. It collects what is written: rows holds the state
@@ -173,7 +175,7 @@ func (t *tx) lock(k key) (*row, error) {
 // glimpse remembers what was read without a lock.
 func (t *tx) glimpse(k key, e store.Entity, present bool) {
 	if _, ok := t.rows[k]; !ok {
-		t.seen[k] = glimpse{document: e.Document, present: present}
+		t.seen[k] = glimpse{workspace: e.Workspace, document: e.Document, present: present}
 	}
 }
 
@@ -313,6 +315,37 @@ func (t *tx) Changes(after uint64, limit int) ([]store.Change, error) {
 	return t.reader.Changes(after, limit)
 }
 
+// Versions implements store.Reader.
+func (t *tx) Versions(before uint64, limit int) ([]store.Past, bool, error) {
+	if err := t.begin(); err != nil {
+		return nil, false, err
+	}
+	return t.reader.Versions(before, limit)
+}
+
+// At implements store.Reader.
+func (t *tx) At(number uint64) iter.Seq2[store.Entity, error] {
+	return func(yield func(store.Entity, error) bool) {
+		if len(t.changes) > 0 {
+			yield(store.Entity{}, errWritten)
+			return
+		}
+		if err := t.begin(); err != nil {
+			yield(store.Entity{}, err)
+			return
+		}
+		t.reader.At(number)(yield)
+	}
+}
+
+// Hold implements store.Tx.
+func (t *tx) Hold() error {
+	if err := t.begin(); err != nil {
+		return err
+	}
+	return t.ses.query(`select 1 from config_version`+t.ses.store.d.lockRow, nil, func(*sql.Rows) error { return nil })
+}
+
 // Insert implements store.Tx.
 func (t *tx) Insert(e store.Entity) error {
 	if err := check(e); err != nil {
@@ -396,6 +429,9 @@ func (t *tx) lockUnknown() error {
 		}
 		r := t.rows[k]
 		r.unknown = false
+		if r.stored {
+			continue // Remove knew what it was.
+		}
 		if present {
 			if before.Workspace != r.entity.Workspace {
 				return t.foreign(r.entity)
@@ -434,6 +470,7 @@ var (
 	errRule     = errors.New("a reference has an unknown rule")
 	errTwice    = errors.New("an entity has two references in one field")
 	errTooShort = errors.New("a tag must not be empty")
+	errWritten  = errors.New("a transaction that has written cannot read an older version")
 )
 
 // check refuses what only one of the two databases would take, and what the
@@ -533,6 +570,38 @@ func (t *tx) delete(root key, expired bool) error {
 	return nil
 }
 
+// Remove implements store.Tx.
+func (t *tx) Remove(kind, id string) error {
+	k := key{kind, id}
+	r, ok := t.rows[k]
+	if g, seen := t.seen[k]; !ok && seen && g.present {
+		r = &row{entity: store.Entity{Workspace: g.workspace, Kind: kind, ID: id, Document: g.document}, stored: true, unknown: true}
+		t.rows[k] = r
+	}
+	switch {
+	case r == nil:
+		var err error
+		if r, err = t.lock(k); err != nil {
+			return err
+		}
+	case ok && r.unknown && !r.stored: // What Put replaced has to be known.
+		if err := t.lockUnknown(); err != nil {
+			return err
+		}
+	}
+	if _, err := r.read(); err != nil {
+		return err
+	}
+	t.changes = append(t.changes, store.Change{
+		Workspace: r.entity.Workspace, Kind: kind, ID: id, Op: store.Deleted, Before: r.entity.Document,
+	})
+	if !r.dirty {
+		t.order = append(t.order, k)
+	}
+	r.gone, r.dirty = true, true
+	return nil
+}
+
 // referrer is a reference from an entity that stays to one that falls.
 type referrer struct {
 	from, target key
@@ -566,11 +635,9 @@ func (t *tx) remove(k key, e store.Entity) {
 	t.changes = append(t.changes, store.Change{
 		Workspace: e.Workspace, Kind: e.Kind, ID: e.ID, Op: store.Deleted, Before: e.Document,
 	})
-	t.queue = append(t.queue, statement{
-		sql:  `delete from entity where kind = $1 and id = $2`,
-		args: []any{k.kind, k.id},
-	})
-	t.rows[k] = &row{gone: true}
+	r := &row{entity: e, gone: true}
+	t.queue = append(t.queue, r.removal())
+	t.rows[k] = r
 }
 
 // setNull takes a reference out of an entity that stays.
