@@ -119,6 +119,24 @@ func TestServes(t *testing.T) {
 		t.Errorf("/metrics: no version 20 in\n%s", got)
 	}
 
+	// Its hash comes on record.
+	published, _ := c.publisher.Published()
+	var newest store.Past
+	for newest.Hash == "" {
+		if err := c.cfg.Store.View(wait, func(r store.Reader) error {
+			page, _, err := r.Versions(0, 1)
+			if err == nil {
+				newest = page[0]
+			}
+			return err
+		}); err != nil {
+			t.Fatalf("the newest version has no hash: %v", err)
+		}
+	}
+	if newest.Number != 20 || newest.Hash != published.Hash {
+		t.Errorf("the newest version is %d with the hash %s, want 20 with %s", newest.Number, newest.Hash, published.Hash)
+	}
+
 	client.CloseIdleConnections()
 	stop()
 	if err := <-done; err != nil {

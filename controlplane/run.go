@@ -153,6 +153,11 @@ func (c *ControlPlane) publish(ctx context.Context) error {
 	}
 	c.cfg.Log.Info("configuration published", "config_version", version.Number, "config_hash", fmt.Sprintf("%x", snap.Hash[:16]),
 		"bytes", len(snap.Compressed), "compile_ms", time.Since(began).Milliseconds())
+	// It is on its way to the data planes; that the history lacks its hash is no
+	// reason to send it again.
+	if err := c.cfg.Store.Published(ctx, version, fmt.Sprintf("%x", snap.Hash)); err != nil && ctx.Err() == nil {
+		c.cfg.Log.Warn("hash of the configuration not noted", "config_version", version.Number, "error", err)
+	}
 	return nil
 }
 
@@ -164,7 +169,7 @@ func (c *ControlPlane) live(ctx context.Context, v store.Version) {
 	}
 }
 
-// sweepLoop deletes what has expired.
+// sweepLoop deletes what has expired, and old versions.
 func (c *ControlPlane) sweepLoop(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -180,6 +185,13 @@ func (c *ControlPlane) sweepLoop(ctx context.Context) {
 			c.cfg.Log.Warn("expired entities not deleted", "error", err)
 		case n > 0:
 			c.cfg.Log.Info("expired entities deleted", "entities", n)
+		}
+		n, err = c.cfg.Store.Prune(ctx, store.Retention{Age: c.cfg.Settings.HistoryAge, Versions: c.cfg.Settings.HistoryLength})
+		if err != nil && ctx.Err() == nil {
+			c.cfg.Log.Warn("old versions of the configuration not deleted", "error", err)
+		}
+		if n > 0 {
+			c.cfg.Log.Info("old versions of the configuration deleted", "versions", n)
 		}
 	}
 }

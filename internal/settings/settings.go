@@ -47,8 +47,10 @@ type Settings struct {
 	PGSSLCertKey   Material
 	PGMaxQueries   int // connections in use at once; 0 means no limit
 	DBUpdateEvery  time.Duration
-	Declarative    string // path of a declarative file, only without a database
-	DeclarativeDoc Secret // the declarative document itself; may hold credentials
+	HistoryAge     time.Duration // how long versions are kept; 0 means for ever
+	HistoryLength  int           // how many versions are kept; 0 means any number
+	Declarative    string        // path of a declarative file, only without a database
+	DeclarativeDoc Secret        // the declarative document itself; may hold credentials
 
 	ProxyListen    Listeners
 	AdminListen    Listeners

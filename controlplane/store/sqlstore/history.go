@@ -195,52 +195,63 @@ func (s *Store) Published(ctx context.Context, v store.Version, hash string) err
 
 // Prune implements store.Store.
 func (s *Store) Prune(ctx context.Context, keep store.Retention) (int, error) {
-	first, err := s.firstKept(ctx, keep)
+	// The look outside comes first, so that a pass without work, which is the
+	// usual one, keeps no writer waiting.
+	log, err := s.extent(ctx, keep)
 	if err != nil {
 		return 0, err
 	}
 	// The versions go first, so that none can be read whose changes are not
 	// complete. What a pass leaves behind the next one takes.
 	total := 0
-	for {
+	for more := log.oldest < log.keep; more; {
 		n, err := s.alone(ctx, `delete from history where number in
-			(select number from history where number < $1 order by number limit $2)`, first, pruneSize)
+			(select number from history where number < $1 order by number limit $2)`, log.keep, pruneSize)
 		total += n
 		if err != nil {
 			return total, err
 		}
-		if n < pruneSize {
-			break
-		}
+		more = n == pruneSize
 	}
-	for {
-		n, err := s.alone(ctx, `delete from change where (version, ordinal) in (select version, ordinal from change
-			where version < (select min(number) from history) order by version, ordinal limit $1)`, pruneSize)
-		if err != nil || n < pruneSize {
+	for more := log.change < log.keep; more; {
+		n, err := s.alone(ctx, `delete from change where (version, ordinal) in
+			(select version, ordinal from change where version < $1 order by version, ordinal limit $2)`, log.keep, pruneSize)
+		if err != nil {
 			return total, err
 		}
+		more = n == pruneSize
 	}
+	return total, nil
 }
 
-// firstKept returns the number of the oldest version to keep.
-func (s *Store) firstKept(ctx context.Context, keep store.Retention) (int64, error) {
+// extent is how far the history reaches back.
+type extent struct {
+	// oldest is the oldest version, and change that of the oldest change.
+	oldest, change int64
+
+	// keep is the oldest version that has to stay.
+	keep int64
+}
+
+func (s *Store) extent(ctx context.Context, keep store.Retention) (extent, error) {
 	ses, err := s.newSession(ctx, s.readers)
 	if err != nil {
-		return 0, err
+		return extent{}, err
 	}
 	defer ses.release()
-	var newest, aged sql.NullInt64
 	since := int64(math.MinInt64)
 	if keep.Age > 0 {
 		since = time.Now().Add(-keep.Age).UnixMicro()
 	}
-	err = ses.query(`select (select max(number) from history), (select max(number) from history where time < $1)`,
-		[]any{since}, func(rows *sql.Rows) error { return rows.Scan(&newest, &aged) })
-	first := aged.Int64 + 1
+	var oldest, change, newest, aged sql.NullInt64
+	err = ses.query(`select (select min(number) from history), (select min(version) from change),
+		(select max(number) from history), (select max(number) from history where time < $1)`,
+		[]any{since}, func(rows *sql.Rows) error { return rows.Scan(&oldest, &change, &newest, &aged) })
+	first := max(oldest.Int64, aged.Int64+1)
 	if keep.Versions > 0 {
 		first = max(first, newest.Int64-int64(keep.Versions)+1)
 	}
-	return min(first, newest.Int64), err
+	return extent{oldest.Int64, change.Int64, min(first, newest.Int64)}, err
 }
 
 // alone runs one statement in a transaction of its own and returns how many

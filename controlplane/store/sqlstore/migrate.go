@@ -286,7 +286,7 @@ func (m *Migrator) locked(ctx context.Context, f func(*Store) error) (err error)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
+	defer func() { err = errors.Join(err, unlockFile(lock)) }()
 	return m.with(ctx, func(s *Store) error {
 		if err := quickCheck(ctx, s.readers, m.path); err != nil {
 			return err

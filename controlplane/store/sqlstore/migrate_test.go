@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gibbon-gateway/gibbon/controlplane/store"
 	"github.com/gibbon-gateway/gibbon/internal/testpg"
 )
 
@@ -273,5 +274,65 @@ func TestTwoMigrators(t *testing.T) {
 			return nil
 		})
 		is(t, "the one that works", err, nil)
+	})
+}
+
+func TestMigrateHistory(t *testing.T) {
+	t.Parallel()
+	eachMigrator(t, func(t *testing.T, m *Migrator, open func() (*Store, error)) {
+		old := *m
+		first(t, &old)
+		if _, err := old.Bootstrap(t.Context()); err != nil {
+			t.Fatalf("Bootstrap: %v", err)
+		}
+		// Two versions that a store of the first release made: an entity that
+		// came and went, one that was changed twice, one deleted, one made.
+		err := m.with(t.Context(), func(s *Store) error {
+			_, err := s.writers.ExecContext(t.Context(), `
+				insert into entity (kind, id, workspace, document) values ('services', 'b', 'default', '3'), ('services', 'd', 'default', '1');
+				insert into change (version, ordinal, time, actor, workspace, kind, id, op, document_before, document_after) values
+					(1, 0, 1000000, 'one', 'default', 'services', 'a', 'insert', null, '1'),
+					(1, 1, 1000000, 'one', 'default', 'services', 'b', 'insert', null, '1'),
+					(2, 0, 2000000, 'two', 'default', 'services', 'b', 'update', '1', '2'),
+					(2, 1, 2000000, 'two', 'default', 'services', 'c', 'insert', null, '1'),
+					(2, 2, 2000000, 'two', 'default', 'services', 'c', 'delete', '1', null),
+					(2, 3, 2000000, 'two', 'default', 'services', 'd', 'insert', null, '1'),
+					(2, 4, 2000000, 'two', 'default', 'services', 'b', 'update', '2', '3'),
+					(2, 5, 2000000, 'two', 'default', 'services', 'a', 'delete', '1', null);
+				update config_version set number = 2, epoch = 'e'`)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Up(t.Context()); err != nil {
+			t.Fatalf("Up: %v", err)
+		}
+		s, err := open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { is(t, "close", s.Close(), nil) }()
+		err = s.View(t.Context(), func(r store.Reader) error {
+			page, _, err := r.Versions(0, 10)
+			equal(t, "the versions", page, []store.Past{
+				{Version: store.Version{Epoch: "e", Number: 2}, Time: time.Unix(2, 0).UTC(), Actor: "two", Created: 1, Updated: 1, Deleted: 1},
+				{Version: store.Version{Epoch: "e", Number: 1}, Time: time.Unix(1, 0).UTC(), Actor: "one", Created: 2},
+			})
+			for number, want := range []map[string]string{{}, {"a": "1", "b": "1"}, {"b": "3", "d": "1"}} {
+				got := map[string]string{}
+				for e, err := range r.At(uint64(number)) {
+					if err != nil {
+						return err
+					}
+					if e.Kind != "workspaces" {
+						got[e.ID] = string(e.Document)
+					}
+				}
+				equal(t, "a version", got, want)
+			}
+			return err
+		})
+		is(t, "View", err, nil)
 	})
 }

@@ -30,7 +30,7 @@ func OpenSQLite(ctx context.Context, path string, opts Options) (*Store, error) 
 	}
 	s, err := openSQLite(path, opts)
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, unlockFile(lock))
 	}
 	s.lock = lock
 	if err := errors.Join(quickCheck(ctx, s.readers, path), s.checkSchema(ctx)); err != nil {
@@ -89,9 +89,9 @@ func ownFile(path string) error {
 	return nil
 }
 
-// lockFile takes the lock of an SQLite file, which ends when the returned file
-// is closed. The lock file stays: removing it would let two processes hold
-// locks on two files of that name.
+// lockFile takes the lock of an SQLite file, which unlockFile gives up. The lock
+// file stays: removing it would let two processes hold locks on two files of that
+// name.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -105,6 +105,12 @@ func lockFile(path string) (*os.File, error) {
 		return nil, errors.Join(fmt.Errorf("lock the database: %w", err), f.Close())
 	}
 	return f, nil
+}
+
+// unlockFile gives a lock up. Closing the file alone might leave it in a child
+// process that is about to start, for the moment until that runs its program.
+func unlockFile(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 }
 
 // quickCheck looks for damage in the file.

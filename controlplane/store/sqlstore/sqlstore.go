@@ -266,7 +266,7 @@ func (s *Store) Close() error {
 		err = errors.Join(err, s.readers.Close())
 	}
 	if s.lock != nil {
-		err = errors.Join(err, s.lock.Close())
+		err = errors.Join(err, unlockFile(s.lock))
 	}
 	if err != nil {
 		return fmt.Errorf("close the store: %w", err)
