@@ -96,15 +96,15 @@ var File_gibbon_entity_v1_license_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_license_proto_rawDesc = "" +
 	"\n" +
-	"\x1egibbon/entity/v1/license.proto\x12\x10gibbon.entity.v1\x1a\x1dgibbon/schema/v1/schema.proto\"\xfe\x02\n" +
+	"\x1egibbon/entity/v1/license.proto\x12\x10gibbon.entity.v1\x1a\x1dgibbon/schema/v1/schema.proto\"\x81\x03\n" +
 	"\aLicense\x12.\n" +
 	"\x02id\x18\x01 \x01(\tB\x1e\xca\xf3\x18\x1a\xa8\x01\x01\xb0\x01\x01\xaa\x02\x11The licence's id.R\x02id\x12[\n" +
 	"\apayload\x18\x02 \x01(\tBA\xca\xf3\x18=\x10\x01\xd0\x01\x01\x9a\x02\vjson_object\xaa\x02'The licence, the text of a JSON object.R\apayload\x12e\n" +
 	"\n" +
 	"created_at\x18\x03 \x01(\x03BF\xca\xf3\x18B\xb0\x01\x01\xb8\x01\x01\xaa\x029When the licence was created, in seconds since the epoch.R\tcreatedAt\x12m\n" +
 	"\n" +
-	"updated_at\x18\x04 \x01(\x03BN\xca\xf3\x18J\xb0\x01\x01\xb8\x01\x01\xaa\x02>When the licence was last changed, in seconds since the epoch.\xb8\x02\x01R\tupdatedAt:\x10\xd2\xf3\x18\f\n" +
-	"\blicenses(\x01B@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1;entitypbb\x06proto3"
+	"updated_at\x18\x04 \x01(\x03BN\xca\xf3\x18J\xb0\x01\x01\xb8\x01\x01\xaa\x02>When the licence was last changed, in seconds since the epoch.\xb8\x02\x01R\tupdatedAt:\x13\xd2\xf3\x18\x0f\n" +
+	"\blicenses(\x01\xa8\x01\x01B@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1;entitypbb\x06proto3"
 
 var (
 	file_gibbon_entity_v1_license_proto_rawDescOnce sync.Once

@@ -154,7 +154,7 @@ var File_gibbon_entity_v1_oauth2_authorization_code_proto protoreflect.FileDescr
 
 const file_gibbon_entity_v1_oauth2_authorization_code_proto_rawDesc = "" +
 	"\n" +
-	"0gibbon/entity/v1/oauth2_authorization_code.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xe8\b\n" +
+	"0gibbon/entity/v1/oauth2_authorization_code.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xeb\b\n" +
 	"\x17Oauth2AuthorizationCode\x12+\n" +
 	"\x02id\x18\x01 \x01(\tB\x1b\xca\xf3\x18\x17\xa8\x01\x01\xb0\x01\x01\xaa\x02\x0eThe code's id.R\x02id\x12b\n" +
 	"\n" +
@@ -171,8 +171,8 @@ const file_gibbon_entity_v1_oauth2_authorization_code_proto_rawDesc = "" +
 	"\x06plugin\x18\n" +
 	" \x01(\v2\x1b.gibbon.entity.v1.ReferenceB:\xca\xf3\x186\x1a\x04null\xea\x01\aplugins\xf0\x01\x01\xaa\x02 The plugin that issued the code.R\x06plugin\x12&\n" +
 	"\n" +
-	"expires_at\x18\v \x01(\x03B\a\xca\xf3\x18\x03\xc0\x02\x01R\texpiresAt:2\xd2\xf3\x18.\n" +
-	"\x1aoauth2_authorization_codes\"\x04codeP\x01\x8a\x01\x04code\x90\x01\x01B\x17\n" +
+	"expires_at\x18\v \x01(\x03B\a\xca\xf3\x18\x03\xc0\x02\x01R\texpiresAt:5\xd2\xf3\x181\n" +
+	"\x1aoauth2_authorization_codes\"\x04codeP\x01\x8a\x01\x04code\x90\x01\x01\xa8\x01\x01B\x17\n" +
 	"\x15_authenticated_useridB\b\n" +
 	"\x06_scopeB\f\n" +
 	"\n" +

@@ -162,7 +162,7 @@ var File_gibbon_entity_v1_oauth2_token_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_oauth2_token_proto_rawDesc = "" +
 	"\n" +
-	"#gibbon/entity/v1/oauth2_token.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\x88\t\n" +
+	"#gibbon/entity/v1/oauth2_token.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\x8b\t\n" +
 	"\vOauth2Token\x12,\n" +
 	"\x02id\x18\x01 \x01(\tB\x1c\xca\xf3\x18\x18\xa8\x01\x01\xb0\x01\x01\xaa\x02\x0fThe token's id.R\x02id\x12c\n" +
 	"\n" +
@@ -182,8 +182,8 @@ const file_gibbon_entity_v1_oauth2_token_proto_rawDesc = "" +
 	" \x01(\tB$\xca\xf3\x18 \xaa\x02\x1dThe scopes that were granted.H\x02R\x05scope\x88\x01\x01\x12H\n" +
 	"\x04tags\x18\v \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags\x12&\n" +
 	"\n" +
-	"expires_at\x18\f \x01(\x03B\a\xca\xf3\x18\x03\xc0\x02\x01R\texpiresAt:2\xd2\xf3\x18.\n" +
-	"\roauth2_tokens\"\faccess_tokenP\x01\x8a\x01\faccess_tokenB\x10\n" +
+	"expires_at\x18\f \x01(\x03B\a\xca\xf3\x18\x03\xc0\x02\x01R\texpiresAt:5\xd2\xf3\x181\n" +
+	"\roauth2_tokens\"\faccess_tokenP\x01\x8a\x01\faccess_token\xa8\x01\x01B\x10\n" +
 	"\x0e_refresh_tokenB\x17\n" +
 	"\x15_authenticated_useridB\b\n" +
 	"\x06_scopeB@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1;entitypbb\x06proto3"
