@@ -50,7 +50,7 @@ func config(t *testing.T, set map[string]string) Config {
 			t.Error(err)
 		}
 	})
-	catalogue, err := schema.Load()
+	catalogue, err := schema.Load(schema.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

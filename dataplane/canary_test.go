@@ -108,7 +108,7 @@ func TestNoSecretLeaks(t *testing.T) {
 
 	collector := signalstest.Start(t)
 	var stderr lines
-	catalogue, err := schema.Load()
+	catalogue, err := schema.Load(schema.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

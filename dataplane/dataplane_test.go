@@ -53,7 +53,7 @@ func start(t *testing.T, flags map[string]string) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	catalogue, err := schema.Load()
+	catalogue, err := schema.Load(schema.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +277,7 @@ func TestAddressInUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	catalogue, err := schema.Load()
+	catalogue, err := schema.Load(schema.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 // Catalogue holds the compiled schemas of all entities and plugins. It never
 // changes once it is loaded and is safe for use by many goroutines.
 type Catalogue struct {
+	flavor   flavor
 	entities []*Schema // by kind; without the internal ones
 	plugins  []*Schema // by name
 	configs  []*Schema // that go with an entity's subschema key, other than plugins
@@ -25,10 +26,18 @@ type Catalogue struct {
 	byPlugin map[string]*Schema
 }
 
+// Options are settings on which schemas depend.
+type Options struct {
+	// RouterFlavor is the router's flavour, which decides how routes are written;
+	// "" means traditional_compatible.
+	RouterFlavor string
+}
+
 // Load compiles every entity and plugin configuration that is linked into the
-// program. An error means that a proto is wrong: an option that contradicts
-// its field, a pattern that does not compile, a name used twice.
-func Load() (*Catalogue, error) {
+// program. An error means that the router has no such flavour, or that a proto is
+// wrong: an option that contradicts its field, a pattern that does not compile, a
+// name used twice.
+func Load(o Options) (*Catalogue, error) {
 	// All files of the two packages are in the registry as soon as one is
 	// linked, so the packages are walked through any one file of each.
 	var messages []protoreflect.MessageDescriptor
@@ -43,7 +52,7 @@ func Load() (*Catalogue, error) {
 			return true
 		})
 	}
-	return compile(messages)
+	return compile(messages, o)
 }
 
 // LimitPlugins has all plugins but those of the given names refused where an
@@ -60,9 +69,15 @@ func (c *Catalogue) LimitPlugins(names []string) {
 	}
 }
 
-func compile(messages []protoreflect.MessageDescriptor) (*Catalogue, error) {
-	c := &Catalogue{byKind: map[string]*Schema{}, byPath: map[string]*Schema{}, byPlugin: map[string]*Schema{}}
-	comp := &compiler{records: map[protoreflect.FullName]*record{}}
+func compile(messages []protoreflect.MessageDescriptor, o Options) (*Catalogue, error) {
+	c := &Catalogue{
+		flavor: flavor(cmp.Or(o.RouterFlavor, "traditional_compatible")),
+		byKind: map[string]*Schema{}, byPath: map[string]*Schema{}, byPlugin: map[string]*Schema{},
+	}
+	if _, err := c.flavor.among([]string{string(c.flavor)}); err != nil {
+		return nil, err
+	}
+	comp := &compiler{flavor: c.flavor, records: map[protoreflect.FullName]*record{}}
 	for _, m := range messages {
 		if err := c.add(comp, m); err != nil {
 			return nil, fmt.Errorf("schema of %s: %w", m.FullName(), err)
@@ -103,7 +118,7 @@ func (c *Catalogue) add(comp *compiler, m protoreflect.MessageDescriptor) error 
 		return err
 	}
 	s.record = rec
-	if s.checks, err = compileChecks(s.plugin.GetChecks()); err != nil {
+	if s.checks, err = c.flavor.compileChecks(s.plugin.GetChecks()); err != nil {
 		return err
 	}
 	if err := s.compileTransformations(); err != nil {

@@ -23,6 +23,7 @@ var customs = map[string]struct {
 	"single_ca_certificate":       {[]string{"cert"}, singleCACertificate},
 	"jwk_loads":                   {[]string{"jwk", "kid"}, jwkLoads},
 	"pem_keys_load":               {[]string{"pem", "pem.private_key", "pem.public_key"}, pemKeysLoad},
+	"router_expression":           {append([]string{"expression", "priority", "regex_priority", "protocols"}, classicMatchers...), routerExpression},
 }
 
 // certificate is a PEM chain whose certificates all parse.

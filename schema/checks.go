@@ -132,9 +132,17 @@ func (c *checking) nonEmpty(names []string) (set []string) {
 	return set
 }
 
-func compileChecks(list []*schemapb.Check) ([]*check, error) {
+// compileChecks compiles those of the checks that are made in the flavour.
+func (fl flavor) compileChecks(list []*schemapb.Check) ([]*check, error) {
 	var out []*check
 	for i, rules := range list {
+		made, err := fl.among(rules.GetFlavors())
+		if err != nil {
+			return nil, fmt.Errorf("check %d: %w", i+1, err)
+		}
+		if !made {
+			continue
+		}
 		ch, err := compileCheck(rules)
 		if err != nil {
 			return nil, fmt.Errorf("check %d: %w", i+1, err)

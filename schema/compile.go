@@ -131,6 +131,7 @@ func (r *record) with(f *field) *record {
 // compiler keeps the records made so far: messages are shared, and may nest
 // in themselves.
 type compiler struct {
+	flavor  flavor
 	records map[protoreflect.FullName]*record
 }
 
@@ -146,7 +147,11 @@ func (c *compiler) record(m protoreflect.MessageDescriptor) (*record, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", fd.Name(), err)
 		}
-		if f.rules.GetHidden() {
+		exists, err := c.flavor.among(f.rules.GetFlavors())
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", fd.Name(), err)
+		}
+		if f.rules.GetHidden() || !exists {
 			r.hidden = append(r.hidden, f)
 			continue
 		}
@@ -155,7 +160,7 @@ func (c *compiler) record(m protoreflect.MessageDescriptor) (*record, error) {
 	}
 	options := proto.GetExtension(m.Options(), schemapb.E_Record).(*schemapb.Record)
 	var err error
-	if r.checks, err = compileChecks(options.GetChecks()); err != nil {
+	if r.checks, err = c.flavor.compileChecks(options.GetChecks()); err != nil {
 		return nil, err
 	}
 	for _, sh := range options.GetShorthands() {
@@ -307,6 +312,12 @@ func (f *field) overridden(rules *schemapb.Field) (*field, error) {
 	c := f.clone()
 	c.rules = proto.CloneOf(f.rules)
 	proto.Merge(c.rules, rules)
+	if rules.GetElements() != nil && c.elem != nil {
+		var err error
+		if c.elem, err = c.elem.overridden(rules.GetElements()); err != nil {
+			return nil, fmt.Errorf("elements: %w", err)
+		}
+	}
 	return c, c.finish()
 }
 

@@ -116,6 +116,11 @@ func TestDescribeGoldens(t *testing.T) {
 			compareGolden(t, filepath.Join("testdata/describe", name), []byte(indent(t, s.Describe())))
 		})
 	}
+	t.Run("routes.expressions.json", func(t *testing.T) {
+		want = append(want, "routes.expressions.json")
+		s := entityIn(t, "expressions", "routes")
+		compareGolden(t, "testdata/describe/routes.expressions.json", []byte(indent(t, s.Describe())))
+	})
 	files, err := os.ReadDir("testdata/describe")
 	if err != nil {
 		t.Fatal(err)

@@ -51,8 +51,9 @@ func pick(sections []section, name string) string {
 }
 
 // TestEntities takes bodies along the whole road: body, stored document, what
-// clients see, or Kong's error body. The inputs are kind, content-type (none:
-// JSON), current (a PATCH to that) and body; the rest is rewritten by -update.
+// clients see, or Kong's error body. The inputs are kind, flavor (of the router;
+// none: the default), content-type (none: JSON), current (a PATCH to that) and
+// body; the rest is rewritten by -update.
 // What clients see is left out where it is what is stored.
 func TestEntities(t *testing.T) {
 	files, err := filepath.Glob("testdata/entities/*.txt")
@@ -63,7 +64,7 @@ func TestEntities(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
 			var got []section
 			in := readSections(t, path)
-			for _, name := range []string{"kind", "content-type", "current", "body"} {
+			for _, name := range []string{"kind", "flavor", "content-type", "current", "body"} {
 				if text := pick(in, name); text != "" || name == "body" {
 					got = append(got, section{name, text + "\n"})
 				}
@@ -97,7 +98,7 @@ func compareGolden(t *testing.T, path string, got []byte) {
 
 func walk(t *testing.T, in []section) []section {
 	t.Helper()
-	s := entity(t, pick(in, "kind"))
+	s := entityIn(t, pick(in, "flavor"), pick(in, "kind"))
 	var current Document
 	if text := pick(in, "current"); text != "" {
 		// What is stored went through Complete, an hour before.

@@ -51,18 +51,22 @@ func violation(err error) Document {
 	return Document{}
 }
 
-func load(t testing.TB) *Catalogue {
+func load(t testing.TB) *Catalogue { return loadFlavor(t, "") }
+
+func loadFlavor(t testing.TB, router string) *Catalogue {
 	t.Helper()
-	c, err := Load()
+	c, err := Load(Options{RouterFlavor: router})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-func entity(t testing.TB, kind string) *Schema {
+func entity(t testing.TB, kind string) *Schema { return entityIn(t, "", kind) }
+
+func entityIn(t testing.TB, router, kind string) *Schema {
 	t.Helper()
-	s, ok := load(t).Entity(kind)
+	s, ok := loadFlavor(t, router).Entity(kind)
 	if !ok {
 		t.Fatalf("no entity %q", kind)
 	}

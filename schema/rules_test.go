@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/prototext"
@@ -66,7 +67,7 @@ func tryDescriptor(fields, options string) (protoreflect.MessageDescriptor, erro
 func entitySchema(t testing.TB, fields, record, entity string) *Schema {
 	t.Helper()
 	m := descriptor(t, fields, fmt.Sprintf(`[gibbon.schema.v1.entity] { kind: "things" %s } [gibbon.schema.v1.record] { %s }`, entity, record))
-	c, err := compile([]protoreflect.MessageDescriptor{m})
+	c, err := compile([]protoreflect.MessageDescriptor{m}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -325,7 +326,7 @@ func TestWholeRecordText(t *testing.T) {
 	const body = `{"f":{"b":1}}`
 	s := entitySchema(t, protoField("f", inner, ``), ``, ``)
 	rec := *s.record.byName["f"].record
-	checks, err := compileChecks([]*checkProto{mustCheck(t, `whole: true err: "mine" deny_when { when { field: "b" match { eq: "1" } } }`)})
+	checks, err := flavor("").compileChecks([]*checkProto{mustCheck(t, `whole: true err: "mine" deny_when { when { field: "b" match { eq: "1" } } }`)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,6 +355,11 @@ func TestCompileRefuses(t *testing.T) {
 		{"shorthand that goes nowhere", protoField("f", text, ``), `[gibbon.schema.v1.record] { shorthands { name: "s" type: "string" } }`},
 		{"reference to nothing", protoField("f", inner, `reference: "nothing"`), ``},
 		{"subschema of nothing", protoField("f", text, ``), `[gibbon.schema.v1.entity] { kind: "things" subschemas { when: "a" fields { name: "x" } } }`},
+		{"field of no flavour", protoField("f", text, `flavors: "vanilla"`), ``},
+		{"check of no flavour", protoField("f", text, ``), `[gibbon.schema.v1.record] { checks { flavors: "vanilla" distinct { values: "f" } } }`},
+		{"subschema of no flavour", protoField("f", text, ``), `[gibbon.schema.v1.entity] { kind: "things" subschemas { when: "a" flavors: "vanilla" } }`},
+		{"rules of no flavour", protoField("f", text, ``), `[gibbon.schema.v1.entity] { kind: "things" subschemas { when: "a" fields { name: "f" rules { flavors: "vanilla" } } } }`},
+		{"pattern of elements in a subschema", set, `[gibbon.schema.v1.entity] { kind: "things" subschemas { when: "a" fields { name: "s" rules { elements { match: "(" } } } } }`},
 		{"overlap through nothing", set, `[gibbon.schema.v1.entity] { kind: "things" overlaps { field: "s" reference: "s" } }`},
 		{"overlap of no set", set, `[gibbon.schema.v1.entity] { kind: "things" overlaps { field: "r" reference: "r" } }`},
 		{"overlap with children of no kind", set, `[gibbon.schema.v1.entity] { kind: "things" overlaps { field: "s" reference: "r" children: "x" } }`},
@@ -363,9 +369,71 @@ func TestCompileRefuses(t *testing.T) {
 			if tt.options == "" || tt.options[:25] != "[gibbon.schema.v1.entity]" {
 				options += ` [gibbon.schema.v1.entity] { kind: "things" }`
 			}
-			if _, err := compile([]protoreflect.MessageDescriptor{descriptor(t, tt.field, options)}); err == nil {
+			if _, err := compile([]protoreflect.MessageDescriptor{descriptor(t, tt.field, options)}, Options{}); err == nil {
 				t.Error("compiled")
 			}
 		})
+	}
+}
+
+// TestFlavors has fields, checks and rules that only some flavours of the router
+// have.
+func TestFlavors(t *testing.T) {
+	m := descriptor(t,
+		protoField("k", text, ``)+protoField("f", text, `flavors: "expressions" required: true default: "\"d\""`)+protoField("g", text, ``),
+		`[gibbon.schema.v1.entity] { kind: "things" subschema_key: "k"
+			subschemas { when: "a" fields { name: "g" rules { flavors: "traditional" eq: "null" } } }
+			subschemas { when: "a" flavors: "expressions" checks { err: "sub" distinct { values: "f" values: "g" } } } }
+		 [gibbon.schema.v1.record] { checks { flavors: "traditional_compatible" flavors: "traditional" err: "top" distinct { values: "k" values: "g" } } }`)
+	for _, tt := range []struct{ flavor, body, stored, violation string }{
+		{"", `{"k":"a","g":"b"}`, `{"k":"a","g":"b"}`, ``},
+		{"", `{"k":"a","g":"a"}`, ``, `{"@entity":["top"]}`},
+		{"", `{"k":"a","f":"b"}`, ``, `{"f":"unknown field"}`},
+		{"traditional", `{"k":"a","g":"a"}`, ``, `{"@entity":["top"],"g":"value must be null"}`},
+		{"expressions", `{"k":"a","g":"a"}`, `{"k":"a","f":"d","g":"a"}`, ``},
+		{"expressions", `{"k":"a","g":"d"}`, ``, `{"@entity":["sub"]}`},
+	} {
+		c, err := compile([]protoreflect.MessageDescriptor{m}, Options{RouterFlavor: tt.flavor})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, _ := c.Entity("things")
+		doc, err := s.Expand(mustParse(t, tt.body), Document{})
+		if err == nil {
+			doc = s.Complete(doc, noon)
+			err = s.Validate(doc, Insert)
+		}
+		if tt.violation != "" {
+			if got := violation(err); !Equal(got, mustParse(t, tt.violation)) {
+				t.Errorf("%s: %s: violation %s, want %s", tt.flavor, tt.body, got, tt.violation)
+			}
+		} else if err != nil || !Equal(doc, mustParse(t, tt.stored)) {
+			t.Errorf("%s: %s is stored as %s, %v, want %s", tt.flavor, tt.body, doc, err, tt.stored)
+		}
+	}
+	if _, err := compile(nil, Options{RouterFlavor: "vanilla"}); err == nil {
+		t.Error("loaded for a flavour that there is not")
+	}
+
+	// What another flavour has stored is kept, not shown, and goes into messages.
+	c, err := compile([]protoreflect.MessageDescriptor{m}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _ := c.Entity("things")
+	stored := mustParse(t, `{"k":"a","f":"kept","g":"b"}`)
+	merged := s.Merge(stored, mustParse(t, `{"g":"c"}`), noon)
+	if err := s.ValidateUpdate(stored, merged); err != nil || merged.Get("f").Text() != "kept" || merged.Get("g").Text() != "c" {
+		t.Errorf("merged %s, %v", merged, err)
+	}
+	if shown := s.Render(stored, noon); !shown.Get("f").IsAbsent() {
+		t.Errorf("shown %s", shown)
+	}
+	message, err := s.Message(merged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := prototext.Format(message); !strings.Contains(text, `"kept"`) {
+		t.Errorf("the message is %s", text)
 	}
 }

@@ -271,19 +271,27 @@ func (s *Schema) linkOverlap(rules *schemapb.Overlap) error {
 func (s *Schema) linkSubschemas() error {
 	s.variants = map[string]*variant{}
 	for _, sub := range s.entity.GetSubschemas() {
-		rec := s.record
-		for _, over := range sub.GetFields() {
-			var err error
-			if rec, err = rec.override(over.GetName(), over.GetRules()); err != nil {
-				return err
-			}
+		used, err := s.catalogue.flavor.among(sub.GetFlavors())
+		if err != nil {
+			return err
 		}
-		checks, err := compileChecks(sub.GetChecks())
+		if !used {
+			continue
+		}
+		checks, err := s.catalogue.flavor.compileChecks(sub.GetChecks())
 		if err != nil {
 			return err
 		}
 		for _, value := range sub.GetWhen() {
-			s.variants[value] = &variant{record: rec, checks: checks}
+			v := s.variants[value]
+			if v == nil {
+				v = &variant{record: s.record}
+				s.variants[value] = v
+			}
+			if v.record, err = s.catalogue.flavor.override(v.record, sub.GetFields()); err != nil {
+				return err
+			}
+			v.checks = append(v.checks, checks...)
 		}
 	}
 	return nil

@@ -174,7 +174,7 @@ func TestPluginOptions(t *testing.T) {
 			protoField("config", `type: TYPE_BYTES`, `type: TYPE_CONFIG required: true`)+
 			repeated("protocols", text, `type: TYPE_SET required: true default: "[\"http\"]" elements { one_of: "http" }`),
 		`[gibbon.schema.v1.entity] { kind: "things" plugin_config: true subschema_key: "name" }`)
-	c, err := compile([]protoreflect.MessageDescriptor{m, m.ParentFile().Messages().ByName("P")})
+	c, err := compile([]protoreflect.MessageDescriptor{m, m.ParentFile().Messages().ByName("P")}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

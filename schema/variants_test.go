@@ -59,7 +59,7 @@ func withConfigs(t *testing.T, entity, fields string, names ...string) (*Catalog
 	for i := range made.Messages().Len() {
 		messages = append(messages, made.Messages().Get(i))
 	}
-	return compile(messages)
+	return compile(messages, Options{})
 }
 
 func TestConfigs(t *testing.T) {

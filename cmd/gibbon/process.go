@@ -96,7 +96,7 @@ func (c *cli) start(command string) (*node, error) {
 		return nil, err
 	}
 	n.settings.NodeID = n.id
-	if n.catalogue, err = schema.Load(); err != nil {
+	if n.catalogue, err = schema.Load(schema.Options{RouterFlavor: n.settings.RouterFlavor}); err != nil {
 		return nil, err
 	}
 	// What no data plane with these settings runs must not be taken in: a

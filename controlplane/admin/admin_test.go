@@ -56,7 +56,7 @@ func closing(t testing.TB, st *sqlstore.Store, err error) store.Store {
 
 func catalogue(t testing.TB) *schema.Catalogue {
 	t.Helper()
-	c, err := schema.Load()
+	c, err := schema.Load(schema.Options{})
 	if err != nil {
 		t.Fatalf("load the schemas: %v", err)
 	}

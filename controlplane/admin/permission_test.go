@@ -21,7 +21,7 @@ import (
 // entry would be refused for ever, and an entry without a method says that a
 // name changed.
 func TestPermissionsCoverAllMethods(t *testing.T) {
-	catalogue, err := schema.Load()
+	catalogue, err := schema.Load(schema.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

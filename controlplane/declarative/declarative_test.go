@@ -27,7 +27,7 @@ var noon = time.Date(2100, 11, 29, 12, 0, 0, 0, time.UTC)
 
 func load(t testing.TB) *schema.Catalogue {
 	t.Helper()
-	c, err := schema.Load()
+	c, err := schema.Load(schema.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

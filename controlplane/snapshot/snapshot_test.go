@@ -31,7 +31,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func catalogue(tb testing.TB) *schema.Catalogue {
 	tb.Helper()
-	c, err := schema.Load()
+	c, err := schema.Load(schema.Options{})
 	if err != nil {
 		tb.Fatal(err)
 	}

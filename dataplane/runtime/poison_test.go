@@ -35,7 +35,7 @@ type poison struct {
 // otherwise one entity would keep all later changes from every node. What it
 // cannot run costs its own requests only.
 func TestNoPoison(t *testing.T) {
-	catalogue, err := schema.Load()
+	catalogue, err := schema.Load(schema.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func aiConfig(model string) string {
 
 // A number that the control plane takes fits where the plugin expects it.
 func TestNumbersFit(t *testing.T) {
-	catalogue, err := schema.Load()
+	catalogue, err := schema.Load(schema.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

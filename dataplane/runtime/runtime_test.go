@@ -321,7 +321,7 @@ func TestDecode(t *testing.T) {
 
 // Plugin configurations are read by their schemas.
 func TestDecoder(t *testing.T) {
-	catalogue, err := schema.Load()
+	catalogue, err := schema.Load(schema.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

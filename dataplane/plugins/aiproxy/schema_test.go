@@ -13,7 +13,7 @@ import (
 // TestSchema checks that the control plane completes and judges configurations
 // as Kong does.
 func TestSchema(t *testing.T) {
-	catalogue, err := schema.Load()
+	catalogue, err := schema.Load(schema.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

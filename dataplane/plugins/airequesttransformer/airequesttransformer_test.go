@@ -339,7 +339,7 @@ func TestRecordedAnswers(t *testing.T) {
 }
 
 func TestSchema(t *testing.T) {
-	catalogue, err := schema.Load()
+	catalogue, err := schema.Load(schema.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,6 +47,8 @@ type Route struct {
 	PathHandling            *string                `protobuf:"bytes,19,opt,name=path_handling,json=pathHandling,proto3,oneof" json:"path_handling,omitempty"`
 	Tags                    []string               `protobuf:"bytes,20,rep,name=tags,proto3" json:"tags,omitempty"`
 	Service                 *Reference             `protobuf:"bytes,21,opt,name=service,proto3" json:"service,omitempty"`
+	Expression              *string                `protobuf:"bytes,22,opt,name=expression,proto3,oneof" json:"expression,omitempty"`
+	Priority                *int64                 `protobuf:"varint,23,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -228,6 +230,20 @@ func (x *Route) GetService() *Reference {
 	return nil
 }
 
+func (x *Route) GetExpression() string {
+	if x != nil && x.Expression != nil {
+		return *x.Expression
+	}
+	return ""
+}
+
+func (x *Route) GetPriority() int64 {
+	if x != nil && x.Priority != nil {
+		return *x.Priority
+	}
+	return 0
+}
+
 // Values is the list of values of one header.
 type Values struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -330,7 +346,7 @@ var File_gibbon_entity_v1_route_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_route_proto_rawDesc = "" +
 	"\n" +
-	"\x1cgibbon/entity/v1/route.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xb2$\n" +
+	"\x1cgibbon/entity/v1/route.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xa40\n" +
 	"\x05Route\x12,\n" +
 	"\x02id\x18\x01 \x01(\tB\x1c\xca\xf3\x18\x18\xa8\x01\x01\xb0\x01\x01\xaa\x02\x0fThe route's id.R\x02id\x12c\n" +
 	"\n" +
@@ -354,9 +370,9 @@ const file_gibbon_entity_v1_route_proto_rawDesc = "" +
 	"\x02//\x12\x1cmust not have empty segments\x9a\x02\vrouter_path\xaa\x024Path prefixes, or regular expressions after a tilde.\xd0\x02\x01R\x05paths\x12\x8a\x01\n" +
 	"\aheaders\x18\t \x03(\v2$.gibbon.entity.v1.Route.HeadersEntryBJ\xca\xf3\x18F\x82\x02\x14\x9a\x02\x11route_header_name\xaa\x02,Header values that must be present, by name.R\aheaders\x12P\n" +
 	"\x04snis\x18\n" +
-	" \x03(\tB<\xca\xf3\x188\b\x01\xfa\x01\x10\x9a\x02\rwildcard_host\xaa\x02 The TLS server names that match.R\x04snis\x12p\n" +
-	"\asources\x18\v \x03(\v2\x16.gibbon.entity.v1.PeerB>\xca\xf3\x18:\b\x01\xaa\x025Where a connection may come from; stream routes only.R\asources\x12v\n" +
-	"\fdestinations\x18\f \x03(\v2\x16.gibbon.entity.v1.PeerB:\xca\xf3\x186\b\x01\xaa\x021Where a connection may go to; stream routes only.R\fdestinations\x12\xa2\x01\n" +
+	" \x03(\tB<\xca\xf3\x188\b\x01\xfa\x01\x10\x9a\x02\rwildcard_host\xaa\x02 The TLS server names that match.R\x04snis\x12\x96\x01\n" +
+	"\asources\x18\v \x03(\v2\x16.gibbon.entity.v1.PeerBd\xca\xf3\x18`\b\x01\xaa\x02[Where a connection may come from; routes over HTTP have it in the flavour expressions only.R\asources\x12\x9c\x01\n" +
+	"\fdestinations\x18\f \x03(\v2\x16.gibbon.entity.v1.PeerB`\xca\xf3\x18\\\b\x01\xaa\x02WWhere a connection may go to; routes over HTTP have it in the flavour expressions only.R\fdestinations\x12\xa2\x01\n" +
 	"\x1ahttps_redirect_status_code\x18\r \x01(\x05Be\xca\xf3\x18a\x10\x01\x1a\x034262\x034262\x033012\x033022\x033072\x03308\xaa\x02>The status of the answer to plain HTTP on an HTTPS-only route.R\x17httpsRedirectStatusCode\x12a\n" +
 	"\n" +
 	"strip_path\x18\x0e \x01(\bBB\xca\xf3\x18>\x10\x01\x1a\x04true\xaa\x023Take the matched prefix off the path sent upstream.R\tstripPath\x12]\n" +
@@ -366,47 +382,79 @@ const file_gibbon_entity_v1_route_proto_rawDesc = "" +
 	"\x0eregex_priority\x18\x12 \x01(\x03B?\xca\xf3\x18;\x1a\x010\xaa\x025Order among regular expressions; greater comes first.H\x01R\rregexPriority\x88\x01\x01\x12x\n" +
 	"\rpath_handling\x18\x13 \x01(\tBN\xca\xf3\x18J\x1a\x04\"v0\"2\x02v02\x02v1\xaa\x029How service path, route path and request path are joined.H\x02R\fpathHandling\x88\x01\x01\x12H\n" +
 	"\x04tags\x18\x14 \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags\x12\x87\x01\n" +
-	"\aservice\x18\x15 \x01(\v2\x1b.gibbon.entity.v1.ReferenceBP\xca\xf3\x18L\xea\x01\bservices\xaa\x02>The service that matched requests go to; null: plugins answer.R\aservice\x1aT\n" +
+	"\aservice\x18\x15 \x01(\v2\x1b.gibbon.entity.v1.ReferenceBP\xca\xf3\x18L\xea\x01\bservices\xaa\x02>The service that matched requests go to; null: plugins answer.R\aservice\x12\x90\x01\n" +
+	"\n" +
+	"expression\x18\x16 \x01(\tBk\xca\xf3\x18g\xaa\x02VWhat matches, in the language of expressions, instead of the fields that do otherwise.\xda\x02\vexpressionsH\x03R\n" +
+	"expression\x88\x01\x01\x12s\n" +
+	"\bpriority\x18\x17 \x01(\x03BR\xca\xf3\x18N\x10\x01\x1a\x010J\t\x11\x80\xff\xff\xff\xff\xff\xcfB\xaa\x02-Order among expressions; greater comes first.\xda\x02\vexpressionsH\x04R\bpriority\x88\x01\x01\x1aT\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12.\n" +
-	"\x05value\x18\x02 \x01(\v2\x18.gibbon.entity.v1.ValuesR\x05value:\x028\x01:\xd9\x10\xca\xf3\x18\x9c\x01\n" +
+	"\x05value\x18\x02 \x01(\v2\x18.gibbon.entity.v1.ValuesR\x05value:\x028\x01:\xd9\x19\xca\xf3\x18\xbf\x01\n" +
 	"\x99\x01:\x96\x01\n" +
-	"\tprotocols\x12&b$\x12\x05grpcs\x12\x05https\x12\x03tls\x12\x0ftls_passthrough\x1a\x04snis\"\x02H\x00*W'snis' can only be set when 'protocols' is 'grpcs', 'https', 'tls' or 'tls_passthrough'\xd2\xf3\x18\xb3\x0f\n" +
-	"\x06routes\"\x04name:\tprotocolsB\xf6\x02\n" +
+	"\tprotocols\x12&b$\x12\x05grpcs\x12\x05https\x12\x03tls\x12\x0ftls_passthrough\x1a\x04snis\"\x02H\x00*W'snis' can only be set when 'protocols' is 'grpcs', 'https', 'tls' or 'tls_passthrough'\n" +
+	"!\xb2\x01\vexpressionsZ\x11router_expression\xd2\xf3\x18\x90\x18\n" +
+	"\x06routes\"\x04name:\tprotocolsB\xd0\x05\n" +
 	"\x04http\n" +
-	"\x05https\x12N\n" +
-	"\asources\x12C\"\x04null\xa2\x02:cannot set 'sources' when 'protocols' is 'http' or 'https'\x12X\n" +
-	"\fdestinations\x12H\"\x04null\xa2\x02?cannot set 'destinations' when 'protocols' is 'http' or 'https'\x1a\xbc\x01B\xb9\x01\n" +
-	"\tprotocols\x12\a*\x05https\x1a\amethods\x1a\x05hosts\x1a\aheaders\x1a\x05paths\x1a\x04snis\".must set one of %s when 'protocols' is 'https'*\amethods*\x05hosts*\aheaders*\x05paths2-must set one of %s when 'protocols' is 'http'B\xa2\x04\n" +
+	"\x05https\x12u\n" +
+	"\asources\x12j\"\x04null\xa2\x02:cannot set 'sources' when 'protocols' is 'http' or 'https'\xda\x02\vtraditional\xda\x02\x16traditional_compatible\x12\x7f\n" +
+	"\fdestinations\x12o\"\x04null\xa2\x02?cannot set 'destinations' when 'protocols' is 'http' or 'https'\xda\x02\vtraditional\xda\x02\x16traditional_compatible\x1a\xe3\x01\xb2\x01\vtraditional\xb2\x01\x16traditional_compatibleB\xb9\x01\n" +
+	"\tprotocols\x12\a*\x05https\x1a\amethods\x1a\x05hosts\x1a\aheaders\x1a\x05paths\x1a\x04snis\".must set one of %s when 'protocols' is 'https'*\amethods*\x05hosts*\aheaders*\x05paths2-must set one of %s when 'protocols' is 'http'\x1a\xe2\x01\xb2\x01\vexpressionsB\xd1\x01\n" +
+	"\tprotocols\x12\a*\x05https\x1a\amethods\x1a\x05hosts\x1a\aheaders\x1a\x05paths\x1a\x04snis\x1a\n" +
+	"expression\".must set one of %s when 'protocols' is 'https'*\amethods*\x05hosts*\aheaders*\x05paths*\n" +
+	"expression2-must set one of %s when 'protocols' is 'http'B\xf2\x05\n" +
 	"\x03tcp\n" +
 	"\x03tls\n" +
 	"\x03udp\x12e\n" +
 	"\amethods\x12Z\"\x04null\xa2\x02Qcannot set 'methods' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'\x12a\n" +
 	"\x05hosts\x12X\"\x04null\xa2\x02Ocannot set 'hosts' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'\x12a\n" +
 	"\x05paths\x12X\"\x04null\xa2\x02Ocannot set 'paths' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'\x12e\n" +
-	"\aheaders\x12Z\"\x04null\xa2\x02Qcannot set 'headers' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'\x1a}\xa2\x01[must set one of 'sources', 'destinations', 'snis' when 'protocols' is 'tcp', 'tls' or 'udp'\n" +
+	"\aheaders\x12Z\"\x04null\xa2\x02Qcannot set 'headers' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'\x1a\xa4\x01\xa2\x01[must set one of 'sources', 'destinations', 'snis' when 'protocols' is 'tcp', 'tls' or 'udp'\xb2\x01\vtraditional\xb2\x01\x16traditional_compatible\n" +
 	"\x1d\n" +
 	"\asources\n" +
 	"\fdestinations\n" +
-	"\x04snisB\xe5\x03\n" +
+	"\x04snis\x1a\xa5\x01\xa2\x01imust set one of 'sources', 'destinations', 'snis', 'expression' when 'protocols' is 'tcp', 'tls' or 'udp'\xb2\x01\vexpressions\n" +
+	")\n" +
+	"\asources\n" +
+	"\fdestinations\n" +
+	"\x04snis\n" +
+	"\n" +
+	"expressionB\xf4\x04\n" +
 	"\x0ftls_passthrough\x12e\n" +
 	"\amethods\x12Z\"\x04null\xa2\x02Qcannot set 'methods' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'\x12a\n" +
 	"\x05hosts\x12X\"\x04null\xa2\x02Ocannot set 'hosts' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'\x12a\n" +
 	"\x05paths\x12X\"\x04null\xa2\x02Ocannot set 'paths' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'\x12e\n" +
-	"\aheaders\x12Z\"\x04null\xa2\x02Qcannot set 'headers' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'\x1a>\xa2\x013must set snis when 'protocols' is 'tls_passthrough'\n" +
+	"\aheaders\x12Z\"\x04null\xa2\x02Qcannot set 'headers' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'\x1ae\xa2\x013must set snis when 'protocols' is 'tls_passthrough'\xb2\x01\vtraditional\xb2\x01\x16traditional_compatible\n" +
 	"\x06\n" +
-	"\x04snisB\x91\x04\n" +
+	"\x04snis\x1af\xa2\x01Amust set snis or expression when 'protocols' is 'tls_passthrough'\xb2\x01\vexpressions\n" +
+	"\x12\n" +
+	"\x04snis\n" +
+	"\n" +
+	"expressionB\xd9\x06\n" +
 	"\x04grpc\n" +
 	"\x05grpcs\x12[\n" +
 	"\n" +
 	"strip_path\x12M\x1a\x05false*\x04true\xa2\x02=cannot set 'strip_path' when 'protocols' is 'grpc' or 'grpcs'\x12N\n" +
-	"\amethods\x12C\"\x04null\xa2\x02:cannot set 'methods' when 'protocols' is 'grpc' or 'grpcs'\x12N\n" +
-	"\asources\x12C\"\x04null\xa2\x02:cannot set 'sources' when 'protocols' is 'grpc' or 'grpcs'\x12X\n" +
-	"\fdestinations\x12H\"\x04null\xa2\x02?cannot set 'destinations' when 'protocols' is 'grpc' or 'grpcs'\x1a\xaa\x01B\xa7\x01\n" +
-	"\tprotocols\x12\a*\x05grpcs\x1a\x05hosts\x1a\aheaders\x1a\x05paths\x1a\x04snis\".must set one of %s when 'protocols' is 'grpcs'*\x05hosts*\aheaders*\x05paths2-must set one of %s when 'protocols' is 'grpc'B\a\n" +
+	"\amethods\x12C\"\x04null\xa2\x02:cannot set 'methods' when 'protocols' is 'grpc' or 'grpcs'\x12u\n" +
+	"\asources\x12j\"\x04null\xa2\x02:cannot set 'sources' when 'protocols' is 'grpc' or 'grpcs'\xda\x02\vtraditional\xda\x02\x16traditional_compatible\x12\x7f\n" +
+	"\fdestinations\x12o\"\x04null\xa2\x02?cannot set 'destinations' when 'protocols' is 'grpc' or 'grpcs'\xda\x02\vtraditional\xda\x02\x16traditional_compatible\x1a\xd1\x01\xb2\x01\vtraditional\xb2\x01\x16traditional_compatibleB\xa7\x01\n" +
+	"\tprotocols\x12\a*\x05grpcs\x1a\x05hosts\x1a\aheaders\x1a\x05paths\x1a\x04snis\".must set one of %s when 'protocols' is 'grpcs'*\x05hosts*\aheaders*\x05paths2-must set one of %s when 'protocols' is 'grpc'\x1a\xd0\x01\xb2\x01\vexpressionsB\xbf\x01\n" +
+	"\tprotocols\x12\a*\x05grpcs\x1a\x05hosts\x1a\aheaders\x1a\x05paths\x1a\x04snis\x1a\n" +
+	"expression\".must set one of %s when 'protocols' is 'grpcs'*\x05hosts*\aheaders*\x05paths*\n" +
+	"expression2-must set one of %s when 'protocols' is 'grpc'BZ\n" +
+	"\x04http\n" +
+	"\x05https\n" +
+	"\x03tcp\n" +
+	"\x03tls\n" +
+	"\x03udp\n" +
+	"\x0ftls_passthrough\n" +
+	"\x04grpc\n" +
+	"\x05grpcs\x12\x11\n" +
+	"\x04snis\x12\t\xfa\x01\x06\x9a\x02\x03sni\"\vtraditionalB\a\n" +
 	"\x05_nameB\x11\n" +
 	"\x0f_regex_priorityB\x10\n" +
-	"\x0e_path_handling\"F\n" +
+	"\x0e_path_handlingB\r\n" +
+	"\v_expressionB\v\n" +
+	"\t_priority\"F\n" +
 	"\x06Values\x124\n" +
 	"\x06values\x18\x01 \x03(\tB\x1c\xca\xf3\x18\x18\xfa\x01\x15\x9a\x02\x12route_header_valueR\x06values:\x06\xca\xf3\x18\x02\x18\x01\"\xa2\x01\n" +
 	"\x04Peer\x12B\n" +

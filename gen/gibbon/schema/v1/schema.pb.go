@@ -266,7 +266,9 @@ type Field struct {
 	// searchable lets lists be narrowed down to the entities in whose field a
 	// text occurs: ?name=pay.
 	Searchable bool `protobuf:"varint,42,opt,name=searchable,proto3" json:"searchable,omitempty"`
-	// flavors are the router flavors in which the field exists; none: in all.
+	// flavors are the router flavors in which the field exists, or in which the
+	// rules that a subschema adds to it apply; none: in all. In the others a stored
+	// value is kept as that of a hidden field is.
 	Flavors []string `protobuf:"bytes,43,rep,name=flavors,proto3" json:"flavors,omitempty"`
 	// not_path refuses a text that is the path segment of a collection of
 	// entities: the name of a workspace, which stands in the same place.
@@ -2219,7 +2221,8 @@ func (x *Overlap) GetErr() string {
 	return ""
 }
 
-// Subschema adds rules for the values of the subschema key that it lists.
+// Subschema adds rules for the values of the subschema key that it lists. Several
+// may be about one value.
 type Subschema struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	When   []string               `protobuf:"bytes,1,rep,name=when,proto3" json:"when,omitempty"`
