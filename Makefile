@@ -62,7 +62,7 @@ generate: ## Write gen/ from proto/ with the pinned buf and plugins
 
 .PHONY: bench
 bench: build services ## Measure against raw nginx with wrk; prints a table
-	$(BIN)/services -programs nginx,wrk -- go run ./test/bench
+	$(BIN)/services -programs nginx,wrk,initdb -- go run ./test/bench
 
 # How long "make soak" goes on, and how many calls it makes a second.
 SOAKTIME ?= 10m

@@ -62,7 +62,7 @@ type options struct {
 }
 
 // parts are the words that -only takes.
-var parts = []string{"unary", "formats", "streams", "config"}
+var parts = []string{"unary", "formats", "streams", "config", "entities"}
 
 func (o options) wants(part string) bool { return len(o.only) == 0 || slices.Contains(o.only, part) }
 
@@ -202,6 +202,7 @@ func measure(ctx context.Context, o options, log io.Writer) (r *report, err erro
 	part("restarts", o.wants("config") || o.wants("streams"), func() error { return l.measureRestarts(ctx, up, gw) })
 	part("stop", true, func() error { return l.stop(gw.process) })
 	part("two planes", o.wants("config"), func() error { return l.measureHybrid(ctx, up) })
+	part("entities", o.wants("entities"), func() error { return l.measureEntities(ctx) })
 	return l.report, nil
 }
 

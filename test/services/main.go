@@ -52,7 +52,7 @@ func run(args []string, log io.Writer) int {
 	flags.SetOutput(log)
 	flags.BoolVar(&need.postgres, "postgres", false, "start PostgreSQL and set "+testenv.PostgresVariable)
 	flags.BoolVar(&need.redis, "redis", false, "start Redis and set "+testenv.RedisVariable)
-	flags.Func("programs", "comma-separated `list` of programs to install when missing: nginx, wrk, python3, node, npm", func(list string) error {
+	flags.Func("programs", "comma-separated `list` of programs to install when missing: initdb, nginx, wrk, python3, node, npm", func(list string) error {
 		for name := range strings.SplitSeq(list, ",") {
 			if _, known := packages[name]; !known {
 				return fmt.Errorf("no package is known for %q", name)
