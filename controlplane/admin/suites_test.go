@@ -14,12 +14,22 @@ const (
 	routeID       = "aaaaaaaa-0000-4000-8000-000000000002"
 	consumerID    = "aaaaaaaa-0000-4000-8000-000000000003"
 	certificateID = "aaaaaaaa-0000-4000-8000-000000000004"
+	upstreamID    = "aaaaaaaa-0000-4000-8000-000000000005"
+	keySetID      = "aaaaaaaa-0000-4000-8000-000000000006"
+	credentialID  = "aaaaaaaa-0000-4000-8000-000000000007"
+	caID          = "aaaaaaaa-0000-4000-8000-000000000008"
+	groupID       = "aaaaaaaa-0000-4000-8000-000000000009"
 )
 
 const (
 	makeService  = "POST /services\n" + `{"id":"` + serviceID + `","name":"parent","host":"example.com"}`
 	makeRoute    = "POST /routes\n" + `{"id":"` + routeID + `","name":"parent","paths":["/parent"]}`
 	makeConsumer = "POST /consumers\n" + `{"id":"` + consumerID + `","username":"parent"}`
+	makeKeySet   = "POST /key-sets\n" + `{"id":"` + keySetID + `","name":"parent"}`
+	makeApp      = "POST /consumers/parent/oauth2\n" + `{"id":"` + credentialID + `","name":"app","client_id":"app"}`
+	makeGroup    = "POST /consumer_groups\n" + `{"id":"` + groupID + `","name":"parent"}`
+
+	ofConsumer = `"consumer":{"id":"` + consumerID + `"}`
 )
 
 // entitySuites has one entry for each kind of entity.
@@ -120,11 +130,11 @@ var entitySuites = []entitySuite{
 	},
 	{
 		kind:  "plugins",
-		setup: []string{makeService, makeRoute, makeConsumer},
+		setup: []string{makeService, makeRoute, makeConsumer, makeGroup},
 		least: `{"name":"file-log","config":{"path":"/tmp/a"}}`,
-		full: `{"name":"file-log","instance_name":"pay","route":{"id":"` + routeID + `"},"service":{"id":"` + serviceID + `"},"consumer":{"id":"` + consumerID + `"},` +
+		full: `{"name":"file-log","instance_name":"pay","route":{"id":"` + routeID + `"},"service":{"id":"` + serviceID + `"},"consumer":{"id":"` + consumerID + `"},"consumer_group":{"id":"` + groupID + `"},` +
 			`"config":{"path":"/tmp/a","reopen":true},"protocols":["http"],"enabled":false,"tags":["a"]}`,
-		form: "config.path=/tmp/a&config.reopen=true&name=file-log&instance_name=pay&route.name=parent&service.name=parent&consumer.username=parent" +
+		form: "config.path=/tmp/a&config.reopen=true&name=file-log&instance_name=pay&route.name=parent&service.name=parent&consumer.username=parent&consumer_group.name=parent" +
 			"&protocols=http&enabled=false&tags[]=a",
 		other:   `{"name":"key-auth","instance_name":"other"}`,
 		key:     "pay",
@@ -137,6 +147,7 @@ var entitySuites = []entitySuite{
 			"config_missing":  `{"config":null}`,
 			"config_required": `{"config":{}}`,
 			"scope":           `{"name":"key-auth","config":null,"consumer":{"id":"` + consumerID + `"}}`,
+			"scope_group":     `{"name":"key-auth","config":null,"consumer_group":{"id":"` + groupID + `"}}`,
 			"protocols":       `{"protocols":["tcp"]}`,
 			"route_protocols": `{"protocols":["grpc"],"route":{"id":"` + routeID + `"}}`,
 		},
@@ -229,6 +240,137 @@ var entitySuites = []entitySuite{
 			"vault":  {"POST /certificates\n" + `{"cert":"{vault://env/cert}","key":"{vault://env/key}"}`},
 		},
 	},
+	{
+		kind: "key_sets", least: `{}`, full: `{"name":"pay","tags":["a"]}`, form: "name=pay&tags=a", other: `{"name":"other"}`, key: "pay",
+		more: map[string][]string{
+			"cascade": {"POST /key-sets\nname=a", "POST /key-sets/a/keys\n" + jwk("k1", "key"), "GET /key-sets/a/keys/key", "DELETE /key-sets/a", "GET /keys"},
+		},
+	},
+	{
+		kind:  "keys",
+		setup: []string{makeKeySet},
+		least: jwk("least", ""),
+		full:  merged(jwk("k1", "pay"), `{"set":{"id":"`+keySetID+`"},"tags":["a"]}`),
+		form:  url.Values{"kid": {"k1"}, "name": {"pay"}, "jwk": {`{"kty":"EC","crv":"P-256","kid":"k1",` + ecPoint + `}`}, "set.name": {"parent"}, "tags[]": {"a"}}.Encode(),
+		other: jwk("other", "other"),
+		key:   "pay",
+		fixed: []string{"jwk", "pem"},
+		broken: map[string]string{
+			"neither":           `{"jwk":"(absent)"}`,
+			"both":              `{"pem":{"public_key":` + quoted(pemText("rsa.pub")) + `}}`,
+			"jwk_no_json":       `{"jwk":"nonsense"}`,
+			"jwk_other_kid":     `{"jwk":` + quoted(`{"kty":"EC","crv":"P-256","kid":"b",`+ecPoint+`}`) + `}`,
+			"jwk_symmetric":     `{"jwk":"{\"kty\":\"oct\",\"kid\":\"least\",\"k\":\"c2VjcmV0\"}"}`,
+			"jwk_no_key":        `{"jwk":"{\"kty\":\"RSA\",\"kid\":\"least\"}"}`,
+			"jwk_no_text":       `{"jwk":7}`,
+			"pem_empty":         `{"jwk":"(absent)","pem":{}}`,
+			"pem_no_public":     `{"jwk":"(absent)","pem":{"public_key":"nonsense"}}`,
+			"pem_no_private":    `{"jwk":"(absent)","pem":{"private_key":"nonsense"}}`,
+			"pem_mismatch":      `{"jwk":"(absent)","pem":{"private_key":` + quoted(keyOther) + `,"public_key":` + quoted(pemText("rsa.pub")) + `}}`,
+			"pem_unknown_field": `{"jwk":"(absent)","pem":{"nonsense":1}}`,
+		},
+		more: map[string][]string{
+			"pem":           {"POST /keys\n" + `{"kid":"a","pem":{"private_key":` + quoted(keyRSA) + `,"public_key":` + quoted(pemText("rsa.pub")) + `}}`},
+			"duplicate_kid": {"POST /keys\n" + jwk("k1", ""), "POST /keys\n" + jwk("k1", ""), "POST /key-sets/parent/keys\n" + jwk("k1", ""), "POST /key-sets/parent/keys\n" + jwk("k1", "")},
+			"vault":         {"POST /keys\n" + `{"kid":"a","jwk":"{vault://env/jwk}"}`},
+		},
+	},
+	{
+		kind: "licenses", least: `{"payload":"{\"license\":{\"version\":1}}"}`, full: `{"payload":"{\"license\":{\"version\":1}}"}`,
+		form: url.Values{"payload": {`{"license":{"version":1}}`}}.Encode(), other: `{"payload":"{\"license\":{\"version\":2}}"}`,
+	},
+	{
+		kind: "workspaces", least: `{"name":"least"}`, full: `{"name":"pay","comment":"c","config":{"a":1},"meta":{"color":"#fff","thumbnail":"t"}}`,
+		form: "name=pay&comment=c&config.a=1&meta.color=%23fff&meta.thumbnail=t", other: `{"name":"other"}`, key: "pay",
+		broken: map[string]string{"path": `{"name":"services"}`, "fixed_path": `{"name":"status"}`, "meta": `{"meta":{"nonsense":1}}`},
+		more: map[string][]string{
+			"default": {"GET /workspaces/default", "DELETE /workspaces/default", "GET /default/services", "GET /default/kong"},
+			"rename":  {"POST /workspaces\nname=pay", "PATCH /workspaces/pay\nname=paid", "PATCH /workspaces/pay\ncomment=c"},
+			"unknown": {"GET /nothing/services", "OPTIONS /nothing/services", "POST /nothing/services\n{}"},
+			"probe":   {"POST /workspaces\nname=pay", "GET /pay/workspaces/pay", "GET /pay/workspaces/nothing"},
+			"isolated": {
+				"POST /workspaces\nname=pay", "POST /pay/services\n" + `{"id":"` + serviceID + `","name":"s","host":"h"}`, "POST /services\n" + `{"name":"s","host":"h"}`,
+				"GET /services/" + serviceID, "GET /pay/services/s", "POST /routes\n" + `{"paths":["/a"],"service":{"id":"` + serviceID + `"}}`, "GET /pay/services?size=1",
+				"PATCH /services/" + serviceID + "\n{}", "DELETE /services/" + serviceID, "GET /pay/services/s", "GET /workspaces/pay/meta",
+				"DELETE /workspaces/pay", "DELETE /workspaces/pay?cascade=true", "GET /pay/services",
+			},
+			"id_of_another": {
+				"POST /workspaces\nname=pay", "POST /pay/services\n" + `{"id":"` + serviceID + `","host":"h"}`, "PUT /services/" + serviceID + "\n" + `{"host":"mine"}`, "GET /pay/services/" + serviceID,
+				"POST /services\n" + `{"id":"` + serviceID + `","host":"mine"}`,
+			},
+		},
+	},
+	{
+		kind: "consumer_groups", setup: []string{makeConsumer}, least: `{"name":"least"}`, full: `{"name":"pay","tags":["a"]}`, form: "name=pay&tags=a", other: `{"name":"other"}`, key: "pay",
+		more: map[string][]string{
+			"members": {
+				"POST /consumer_groups\nname=pay", "POST /consumer_groups/pay/consumers\nconsumer=parent", "POST /consumer_groups/pay/consumers\n" + `{"consumer":["` + consumerID + `"]}`,
+				"GET /consumer_groups/pay", "GET /consumer_groups/pay/consumers", "GET /consumers/parent/consumer_groups", "GET /consumer_groups?counter=true",
+				"DELETE /consumer_groups/pay/consumers/parent", "DELETE /consumer_groups/pay/consumers/parent", "GET /consumer_groups/pay?list_consumers=false",
+			},
+			"cascade": {"POST /consumer_groups\nname=pay", "POST /consumers/parent/consumer_groups\ngroup=pay", "DELETE /consumers/parent", "GET /consumer_groups/pay/consumers"},
+		},
+	},
+	{
+		kind: "basicauth_credentials", setup: []string{makeConsumer}, least: `{` + ofConsumer + `,"username":"least","password":"p"}`,
+		full: `{` + ofConsumer + `,"username":"pay","password":"p","tags":["a"]}`, form: "consumer.username=parent&username=pay&password=p&tags=a",
+		other: `{` + ofConsumer + `,"username":"other","password":"p"}`, key: "pay",
+		broken: map[string]string{"no_password": `{"password":"(absent)"}`},
+		more: map[string][]string{
+			"hash": {
+				"POST /consumers/parent/basic-auth\nusername=pay&password=p", "PATCH /consumers/parent/basic-auth/pay\nusername=paid", "PATCH /consumers/parent/basic-auth/paid\npassword=q",
+				"PUT /consumers/parent/basic-auth/paid?skip_hash=true\npassword=kept",
+			},
+		},
+	},
+	{
+		kind: "hmacauth_credentials", setup: []string{makeConsumer}, least: `{` + ofConsumer + `,"username":"least"}`,
+		full: `{` + ofConsumer + `,"username":"pay","secret":"s","tags":["a"]}`, form: "consumer.username=parent&username=pay&secret=s&tags=a",
+		other: `{` + ofConsumer + `,"username":"other"}`, key: "pay",
+	},
+	{
+		kind: "jwt_secrets", setup: []string{makeConsumer}, least: `{` + ofConsumer + `}`,
+		full:  `{` + ofConsumer + `,"key":"pay","secret":"s","algorithm":"RS256","rsa_public_key":` + quoted(pemText("rsa.pub")) + `,"tags":["a"]}`,
+		form:  url.Values{"consumer.username": {"parent"}, "key": {"pay"}, "secret": {"s"}, "algorithm": {"RS256"}, "rsa_public_key": {pemText("rsa.pub")}, "tags": {"a"}}.Encode(),
+		other: `{` + ofConsumer + `,"key":"other"}`, key: "pay",
+		broken: map[string]string{"no_public_key": `{"algorithm":"PS512"}`, "bad_public_key": `{"algorithm":"EdDSA","rsa_public_key":"nonsense"}`},
+	},
+	{
+		kind: "oauth2_credentials", setup: []string{makeConsumer}, least: `{` + ofConsumer + `,"name":"least"}`,
+		full:  `{` + ofConsumer + `,"name":"app","client_id":"pay","client_secret":"s","hash_secret":false,"redirect_uris":["https://example.com/cb?a=b"],"client_type":"public","tags":["a"]}`,
+		form:  "consumer.username=parent&name=app&client_id=pay&client_secret=s&hash_secret=false&redirect_uris[]=https://example.com/cb?a=b&client_type=public&tags=a",
+		other: `{` + ofConsumer + `,"name":"other","client_id":"other"}`, key: "pay",
+		more: map[string][]string{"hashed": {"POST /oauth2\n" + `{` + ofConsumer + `,"name":"app","client_id":"pay","client_secret":"s","hash_secret":true}`, "PATCH /oauth2/pay\nname=b"}},
+	},
+	{
+		kind: "oauth2_tokens", setup: []string{makeConsumer, makeApp, makeService}, least: `{"credential":{"id":"` + credentialID + `"},"expires_in":10}`,
+		full:  `{"credential":{"id":"` + credentialID + `"},"service":{"id":"` + serviceID + `"},"token_type":"bearer","expires_in":10,"access_token":"pay","refresh_token":"r","authenticated_userid":"u","scope":"a b","tags":["a"],"ttl":100000}`,
+		form:  "credential.client_id=app&service.name=parent&token_type=bearer&expires_in=10&access_token=pay&refresh_token=r&authenticated_userid=u&scope=a+b&tags=a&ttl=100000",
+		other: `{"credential":{"id":"` + credentialID + `"},"expires_in":10,"access_token":"other"}`, key: "pay",
+		more: map[string][]string{
+			"cascade": {"POST /oauth2/app/oauth2_tokens\n" + `{"expires_in":10,"access_token":"pay"}`, "GET /oauth2_tokens/pay/credential", "DELETE /oauth2/app", "GET /oauth2_tokens"},
+		},
+	},
+	{
+		kind: "acls", setup: []string{makeConsumer}, least: `{` + ofConsumer + `,"group":"least"}`, full: `{` + ofConsumer + `,"group":"pay","tags":["a"]}`,
+		form: "consumer.username=parent&group=pay&tags=a", other: `{` + ofConsumer + `,"group":"other"}`,
+		more: map[string][]string{
+			"by_group": {
+				"PUT /consumers/parent/acls/pay\n{}", "PUT /consumers/parent/acls/pay\n{}", "GET /consumers/parent/acls/pay", "PATCH /consumers/parent/acls/pay\ntags=a", "GET /consumers/parent/acls/none",
+				"PATCH /consumers/parent/acls/none\n{}", "DELETE /consumers/parent/acls/none", "DELETE /consumers/parent/acls/pay", "GET /acls/pay",
+			},
+			"duplicate_group": {"POST /consumers/parent/acls\ngroup=pay", "POST /consumers/parent/acls\ngroup=pay"},
+		},
+	},
+	{
+		kind: "mtls_auth_credentials", setup: []string{makeConsumer, "POST /ca_certificates\n" + `{"id":"` + caID + `","cert":` + quoted(pemText("ca.crt")) + `}`},
+		least: `{` + ofConsumer + `,"subject_name":"least"}`, full: `{` + ofConsumer + `,"subject_name":"pay","ca_certificate":{"id":"` + caID + `"},"tags":["a"]}`,
+		form: "consumer.username=parent&subject_name=pay&ca_certificate.id=" + caID + "&tags=a", other: `{` + ofConsumer + `,"subject_name":"other"}`,
+	},
+	{
+		kind: "filter_chains", least: `{"service":{"id":"` + serviceID + `"},"filters":[{"name":"f"}]}`, setup: []string{makeService, makeRoute},
+		full: `{"name":"pay","service":{"id":"` + serviceID + `"},"filters":[{"name":"f"}]}`, form: "name=pay&filters[1].name=f", other: `{"route":{"id":"` + routeID + `"},"filters":[{"name":"f"}]}`, off: true,
+	},
 }
 
 // Certificates and keys are files: each run has to see the same.
@@ -265,6 +407,18 @@ func certificateBody(id string) string {
 
 func certificateForm() string {
 	return url.Values{"cert": {certificateRSA}, "key": {keyRSA}}.Encode()
+}
+
+// ecPoint are the coordinates of the public key in RFC 7515, appendix A.3.
+const ecPoint = `"x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"`
+
+// jwk is the body of a key whose JWK has the same kid.
+func jwk(kid, name string) string {
+	body := `{"kid":"` + kid + `","jwk":` + quoted(`{"kty":"EC","crv":"P-256","kid":"`+kid+`",`+ecPoint+`}`)
+	if name != "" {
+		body += `,"name":"` + name + `"`
+	}
+	return body + "}"
 }
 
 // merged puts the members of one object behind those of another.

@@ -2,8 +2,6 @@ package admin_test
 
 import "net/url"
 
-const upstreamID = "aaaaaaaa-0000-4000-8000-000000000005"
-
 // trafficSuites are the kinds around the way of a request to a service.
 var trafficSuites = []entitySuite{
 	{
@@ -29,12 +27,30 @@ var trafficSuites = []entitySuite{
 		other: `{"name":"other"}`,
 		key:   "pay",
 		broken: map[string]string{
-			"fallback_of_consumer": `{"hash_on":"consumer","hash_fallback":"consumer"}`,
-			"fallback_of_cookie":   `{"hash_on":"cookie","hash_on_cookie":"c","hash_fallback":"ip"}`,
-			"fallback_of_none":     `{"hash_fallback":"ip"}`,
-			"no_header":            `{"hash_on":"header"}`,
-			"no_fallback_header":   `{"hash_on":"ip","hash_fallback":"header"}`,
-			"same_header":          `{"hash_on":"header","hash_fallback":"header","hash_on_header":"a","hash_fallback_header":"a"}`,
+			"fallback_of_consumer":     `{"hash_on":"consumer","hash_fallback":"consumer"}`,
+			"fallback_of_cookie":       `{"hash_on":"cookie","hash_on_cookie":"c","hash_fallback":"ip"}`,
+			"fallback_of_none":         `{"hash_fallback":"ip"}`,
+			"no_header":                `{"hash_on":"header"}`,
+			"no_fallback_header":       `{"hash_on":"ip","hash_fallback":"header"}`,
+			"same_header":              `{"hash_on":"header","hash_fallback":"header","hash_on_header":"a","hash_fallback_header":"a"}`,
+			"header_alone":             `{"hash_on":"header"}`,
+			"fallback_header_alone":    `{"hash_on":"ip","hash_fallback":"header"}`,
+			"cookie_alone":             `{"hash_on":"cookie"}`,
+			"fallback_cookie_alone":    `{"hash_on":"ip","hash_fallback":"cookie"}`,
+			"query_arg_alone":          `{"hash_on":"query_arg"}`,
+			"fallback_query_arg_alone": `{"hash_on":"ip","hash_fallback":"query_arg"}`,
+			"uri_capture_alone":        `{"hash_on":"uri_capture"}`,
+			"fallback_uri_capture":     `{"hash_on":"ip","hash_fallback":"uri_capture"}`,
+			"fallback_of_none_too":     `{"hash_on":"none","hash_fallback":"ip"}`,
+			"fallback_of_cookie_too":   `{"hash_on":"cookie","hash_on_cookie":"c","hash_fallback":"ip"}`,
+			"fallback_of_consumer_too": `{"hash_on":"consumer","hash_fallback":"consumer"}`,
+			"fallback_of_ip":           `{"hash_on":"ip","hash_fallback":"ip"}`,
+			"fallback_of_path":         `{"hash_on":"path","hash_fallback":"path"}`,
+			"fallback_nonsense":        `{"hash_on":"ip","hash_fallback":"nonsense"}`,
+			"same_header_too":          `{"hash_on":"header","hash_on_header":"x","hash_fallback":"header","hash_fallback_header":"x"}`,
+			"same_query_arg":           `{"hash_on":"query_arg","hash_on_query_arg":"x","hash_fallback":"query_arg","hash_fallback_query_arg":"x"}`,
+			"same_uri_capture":         `{"hash_on":"uri_capture","hash_on_uri_capture":"x","hash_fallback":"uri_capture","hash_fallback_uri_capture":"x"}`,
+			"probe_header":             `{"healthchecks":{"active":{"headers":{"a b":["x"]}}}}`,
 		},
 		more: map[string][]string{
 			"rewrite": {
@@ -46,23 +62,50 @@ var trafficSuites = []entitySuite{
 				"POST /upstreams\n" + `{"name":"a","client_certificate":{"id":"` + certificateID + `"}}`, "GET /upstreams/a/client_certificate",
 				"POST /upstreams/a/targets\n" + `{"target":"h"}`, "DELETE /upstreams/a", "GET /upstreams/a/targets",
 			},
+			"rewritten": {
+				"POST /upstreams\n" + `{"name":"a.internal","algorithm":"least-connections","hash_on":"ip"}`, "POST /upstreams\n" + `{"name":"b.internal","hash_on":"ip"}`,
+				"PATCH /upstreams/b.internal\n" + `{"hash_on":"none"}`, "PATCH /upstreams/b.internal\n" + `{"algorithm":"latency"}`, "PATCH /upstreams/b.internal\n" + `{"hash_on":"path"}`,
+			},
+			"in_use_certificate": {
+				"POST /upstreams\n" + `{"name":"a.internal","client_certificate":{"id":"` + certificateID + `"}}`, "DELETE /certificates/" + certificateID,
+				"GET /certificates/" + certificateID + "/upstreams", "GET /upstreams/a.internal/client_certificate",
+			},
+			"patch_deep": {
+				"POST /upstreams\n" + `{"name":"a.internal","healthchecks":{"active":{"healthy":{"interval":5,"successes":2}}}}`,
+				"PATCH /upstreams/a.internal\n" + `{"healthchecks":{"active":{"healthy":{"successes":3}}}}`, "PATCH /upstreams/a.internal\n" + `{"healthchecks":{"active":{"healthy":null}}}`,
+				"PUT /upstreams/a.internal\n{}",
+			},
 		},
 	},
 	{
 		kind:  "targets",
-		path:  "/upstreams/parent/targets",
-		setup: []string{"POST /upstreams\n" + `{"id":"` + upstreamID + `","name":"parent"}`},
+		path:  "/upstreams/parent.internal/targets",
+		setup: []string{"POST /upstreams\n" + `{"id":"` + upstreamID + `","name":"parent.internal"}`},
 		least: `{"target":"example.com"}`,
 		full:  `{"target":"10.0.0.1:80","weight":5,"tags":["a"],"upstream":{"id":"` + missingID + `"}}`,
 		form:  "target=10.0.0.1%3A80&weight=5&tags=a",
 		other: `{"target":"[::1]:443"}`,
 		key:   "10.0.0.1:80",
 		// The path says which upstream it is.
-		fixed: []string{"upstream"},
+		fixed:  []string{"upstream"},
+		listed: true,
 		more: map[string][]string{
 			"no_path":   {"GET /targets", "POST /targets\n{}", "OPTIONS /targets", "GET /targets/" + missingID, "GET /targets/" + missingID + "/upstream"},
-			"duplicate": {"POST /upstreams/parent/targets\n" + `{"target":"h"}`, "POST /upstreams/parent/targets\n" + `{"target":"h:8000"}`, "POST /upstreams/parent/targets\n" + `{"target":"h:8001"}`},
-			"bad":       {"POST /upstreams/parent/targets\n" + `{"target":"a b","weight":-1}`, "POST /upstreams/nothing/targets\n{}"},
+			"duplicate": {"POST /upstreams/parent.internal/targets\n" + `{"target":"h"}`, "POST /upstreams/parent.internal/targets\n" + `{"target":"h:8000"}`, "POST /upstreams/parent.internal/targets\n" + `{"target":"h:8001"}`},
+			"bad":       {"POST /upstreams/parent.internal/targets\n" + `{"target":"a b","weight":-1}`, "POST /upstreams/nothing/targets\n{}"},
+			"forms_of_target": {
+				"POST /upstreams/parent.internal/targets\ntarget=::1", "POST /upstreams/parent.internal/targets\ntarget=[::1]:80", "POST /upstreams/parent.internal/targets\ntarget=10.0.0.1",
+			},
+			"duplicate_target": {"POST /upstreams/parent.internal/targets\ntarget=10.0.0.1", "POST /upstreams/parent.internal/targets\ntarget=10.0.0.1:8000"},
+			"cascade":          {"POST /upstreams/parent.internal/targets\ntarget=10.0.0.1", "DELETE /upstreams/parent.internal", "GET /upstreams/parent.internal/targets"},
+			"upstream_in_body": {"POST /upstreams/parent.internal/targets\n" + `{"target":"10.0.0.1","upstream":{"id":"` + missingID + `"}}`},
+			"foreign_parent": {
+				"POST /upstreams\nname=b.internal", "POST /upstreams/b.internal/targets\n" + `{"id":"` + missingID + `","target":"10.0.0.1"}`,
+				"GET /upstreams/parent.internal/targets/" + missingID, "DELETE /upstreams/parent.internal/targets/" + missingID,
+			},
+		},
+		broken: map[string]string{
+			"target_port": `{"target":"a.com:99999"}`,
 		},
 	},
 	{
@@ -76,6 +119,14 @@ var trafficSuites = []entitySuite{
 		more: map[string][]string{
 			"no_path": {"POST /snis\n" + `{"name":"a.com","certificate":{"id":"` + certificateID + `"}}`, "GET /snis/a.com/certificate", "OPTIONS /snis/a.com/certificate"},
 			"nested":  {"POST /certificates/" + certificateID + "/snis\nname=a.com", "GET /certificates/" + certificateID + "/snis/a.com", "DELETE /certificates/" + certificateID, "GET /snis"},
+			"everywhere": {
+				"POST /workspaces\nname=team", "POST /team/certificates\n" + certificateBody(missingID), "POST /snis\n" + `{"name":"a.com","certificate":{"id":"` + certificateID + `"}}`,
+				"POST /team/snis\n" + `{"name":"a.com","certificate":{"id":"` + missingID + `"}}`, "GET /team/snis/a.com", "POST /team/snis\n" + `{"name":"b.com","certificate":{"id":"` + certificateID + `"}}`,
+			},
+			"cascade": {"POST /snis\n" + `{"name":"a.com","certificate":{"id":"` + certificateID + `"}}`, "DELETE /certificates/" + certificateID, "GET /snis"},
+		},
+		broken: map[string]string{
+			"no_certificate": `{"certificate":"(absent)"}`,
 		},
 	},
 	{
@@ -86,9 +137,12 @@ var trafficSuites = []entitySuite{
 		other: `{"cert":` + quoted(pemText("ca2.crt")) + `}`,
 		fixed: []string{"cert_digest"},
 		broken: map[string]string{
-			"two":     `{"cert":` + quoted(certificateCA+certificateCA) + `}`,
-			"expired": `{"cert":` + quoted(pemText("expired.crt")) + `}`,
-			"leaf":    `{"cert":` + quoted(pemText("leaf.crt")) + `}`,
+			"two":         `{"cert":` + quoted(certificateCA+certificateCA) + `}`,
+			"expired":     `{"cert":` + quoted(pemText("expired.crt")) + `}`,
+			"leaf":        `{"cert":` + quoted(pemText("leaf.crt")) + `}`,
+			"two_too":     `{"cert":` + quoted(pemText("ca.crt")+pemText("ca2.crt")) + `}`,
+			"expired_too": `{"cert":` + quoted(pemText("expired.crt")) + `}`,
+			"no_ca":       `{"cert":` + quoted(pemText("leaf.crt")) + `}`,
 		},
 		more: map[string][]string{
 			"duplicate": {"POST /ca_certificates\n" + `{"cert":` + quoted(certificateCA) + `}`, "POST /ca_certificates\n" + `{"cert":` + quoted("\n"+certificateCA) + `,"cert_digest":"0"}`},
@@ -96,6 +150,13 @@ var trafficSuites = []entitySuite{
 				"POST /ca_certificates\n" + `{"id":"` + missingID + `","cert":` + quoted(certificateCA) + `}`,
 				"POST /services\n" + `{"id":"` + serviceID + `","url":"https://a.com","ca_certificates":["` + missingID + `"]}`, "DELETE /ca_certificates/" + missingID,
 			},
+			"same_twice": {"POST /ca_certificates\n" + `{"cert":` + quoted(pemText("ca.crt")) + `}`, "POST /ca_certificates\n" + `{"cert":` + quoted(pemText("ca.crt")) + `}`},
+			"in_use_too": {
+				"POST /ca_certificates\n" + `{"id":"` + caID + `","cert":` + quoted(pemText("ca.crt")) + `}`,
+				"POST /services\n" + `{"id":"` + serviceID + `","url":"https://a.com","ca_certificates":["` + caID + `"]}`, "DELETE /ca_certificates/" + caID,
+				"DELETE /services/" + serviceID, "DELETE /ca_certificates/" + caID,
+			},
+			"digest_sent": {"POST /ca_certificates\n" + `{"cert":` + quoted(pemText("ca.crt")) + `,"cert_digest":"mine"}`},
 		},
 	},
 	{
@@ -107,12 +168,22 @@ var trafficSuites = []entitySuite{
 		key:     "pay",
 		decides: "name",
 		broken: map[string]string{
-			"prefix_of_type":  `{"prefix":"env"}`,
-			"prefix_short":    `{"prefix":"a"}`,
-			"not_installed":   `{"name":"hcv"}`,
-			"config_prefix":   `{"config":{"prefix":"1A"}}`,
-			"config_unknown":  `{"config":{"nonsense":1}}`,
-			"config_no_table": `{"config":[]}`,
+			"prefix_of_type":     `{"prefix":"env"}`,
+			"prefix_short":       `{"prefix":"a"}`,
+			"not_installed":      `{"name":"hcv"}`,
+			"config_prefix":      `{"config":{"prefix":"1A"}}`,
+			"config_unknown":     `{"config":{"nonsense":1}}`,
+			"config_no_table":    `{"config":[]}`,
+			"not_installed_too":  `{"name":"nonsense"}`,
+			"prefix_of_type_too": `{"prefix":"env"}`,
+			"prefix_short_too":   `{"prefix":"a"}`,
+			"prefix_upper":       `{"prefix":"Abc"}`,
+			"config_prefix_too":  `{"config":{"prefix":"1 2"}}`,
+			"config_unknown_too": `{"config":{"nonsense":1}}`,
+			"config_no_json":     `{"config":"x"}`,
+		},
+		more: map[string][]string{
+			"everywhere": {"POST /workspaces\nname=team", "POST /vaults\n" + `{"prefix":"pay","name":"env"}`, "POST /team/vaults\n" + `{"prefix":"pay","name":"env"}`, "GET /team/vaults/pay"},
 		},
 	},
 	{
@@ -124,11 +195,14 @@ var trafficSuites = []entitySuite{
 		key:     "pay",
 		decides: "type",
 		broken: map[string]string{
-			"config_unknown":  `{"config":{"nonsense":1}}`,
-			"config_port":     `{"config":{"port":65536}}`,
-			"sentinel_alone":  `{"type":"redis-ee","config":{"sentinel_master":"m"}}`,
-			"host_alone":      `{"type":"redis-ee","config":{"port":null}}`,
-			"two_ways_to_one": `{"type":"redis-ee","config":{"sentinel_master":"m","sentinel_role":"any","sentinel_nodes":[{"host":"h"}],"cluster_nodes":[{"ip":"h"}]}}`,
+			"config_unknown":     `{"config":{"nonsense":1}}`,
+			"config_port":        `{"config":{"port":65536}}`,
+			"sentinel_alone":     `{"type":"redis-ee","config":{"sentinel_master":"m"}}`,
+			"host_alone":         `{"type":"redis-ee","config":{"port":null}}`,
+			"two_ways_to_one":    `{"type":"redis-ee","config":{"sentinel_master":"m","sentinel_role":"any","sentinel_nodes":[{"host":"h"}],"cluster_nodes":[{"ip":"h"}]}}`,
+			"type_unknown":       `{"type":"nonsense"}`,
+			"config_unknown_too": `{"config":{"nonsense":1}}`,
+			"config_port_too":    `{"config":{"port":99999}}`,
 		},
 	},
 }
