@@ -26,7 +26,7 @@ func TestOverride(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	catalogue, err := schema.Load()
+	catalogue, err := schema.Load(schema.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
