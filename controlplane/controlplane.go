@@ -175,7 +175,6 @@ func (c *ControlPlane) openAdmin(ctx context.Context) error {
 		Info:      admin.Info{NodeID: c.cfg.NodeID, Hostname: hostname},
 		Configuration: func() map[string]any {
 			shown := s.Public()
-			shown["log_level"] = c.cfg.Log.Level()
 			loaded := map[string]bool{}
 			for _, p := range c.cfg.Catalogue.Plugins() {
 				loaded[p.Plugin().GetName()] = true
@@ -183,6 +182,7 @@ func (c *ControlPlane) openAdmin(ctx context.Context) error {
 			shown["loaded_plugins"] = loaded
 			return shown
 		},
+		LogLevel: c.cfg.Log,
 		ConfigurationHash: func() string {
 			p, _ := c.publisher.Published()
 			return shown(p.Hash)

@@ -53,6 +53,10 @@ type Config struct {
 	// It is called for each GET /. Nil: none.
 	Configuration func() map[string]any
 
+	// LogLevel is the log whose level the API shows and changes. Nil: it does
+	// neither.
+	LogLevel LogLevel
+
 	// DataPlanes lists the data planes that are or were connected, by id. Nil:
 	// this node is no control plane.
 	DataPlanes func() []DataPlane
@@ -134,6 +138,7 @@ type Server struct {
 	mux      *runtime.ServeMux
 	access   atomic.Pointer[Access]
 	logins   logins
+	levels   levels
 	draining atomic.Bool
 	traffic  traffic
 	inUse    pluginsInUse
@@ -156,6 +161,9 @@ func New(cfg Config) (*Server, error) {
 	s.access.Store(cfg.Access)
 	if s.hybrid() {
 		s.paths.fixed = slices.DeleteFunc(s.paths.fixed, fixedPath.marks)
+		s.paths.drop(clusterLevelPath)
+	} else {
+		s.paths.drop(controlPlanesLevelPath)
 	}
 	s.grpc = grpc.NewServer(
 		grpc.ChainUnaryInterceptor(s.interceptors()...),
@@ -186,11 +194,13 @@ func (s *Server) Drain() { s.draining.Store(true) }
 
 // Close ends the gRPC calls that are left and waits for all requests. The
 // caller shuts its http.Server down before: gRPC's own graceful stop would cut
-// the calls that run under net/http, so the order matters.
+// the calls that run under net/http, so the order matters. A log level that was
+// set for a while stays.
 func (s *Server) Close() {
 	s.Drain()
 	s.grpc.Stop()
 	s.requests.Wait()
+	s.levels.close()
 }
 
 // Shutdown is the whole order for one http.Server: it refuses writes, lets the

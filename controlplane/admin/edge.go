@@ -139,7 +139,10 @@ func (out *reply) fail(e *Error) {
 	if e.RetryAfter > 0 {
 		out.header.Set("Retry-After", strconv.Itoa(e.RetryAfter))
 	}
-	if body := e.body(); !body.IsAbsent() {
+	if e.Plain {
+		out.header.Set("Content-Type", "text/plain; charset=utf-8")
+		out.body = []byte(e.Message)
+	} else if body := e.body(); !body.IsAbsent() {
 		out.body, out.isJSON = body.AppendJSON(nil), true
 	}
 }
@@ -284,7 +287,7 @@ func checkContentType(r *http.Request) error {
 	types := r.Header.Values("Content-Type")
 	switch {
 	case len(types) > 1:
-		return badRequest("Bad request: Content-Type is given twice")
+		return errContentTypes()
 	case len(types) == 0 || types[0] == "":
 		if r.ContentLength != 0 {
 			return errContentType()

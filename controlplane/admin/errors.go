@@ -58,6 +58,8 @@ type Error struct {
 	Fields schema.Document
 	// Options stands in the place of Fields for bad options of a request.
 	Options schema.Document
+	// Plain says that over REST the message is the whole body, as text.
+	Plain bool
 	// RetryAfter is a number of seconds for the header of that name; 0: none.
 	RetryAfter int
 
@@ -142,6 +144,7 @@ var grpcCodes = map[int]codes.Code{
 	http.StatusRequestEntityTooLarge: codes.ResourceExhausted,
 	http.StatusTooManyRequests:       codes.ResourceExhausted,
 	http.StatusInternalServerError:   codes.Internal,
+	http.StatusNotImplemented:        codes.Unimplemented,
 	http.StatusServiceUnavailable:    codes.Unavailable,
 }
 
@@ -166,6 +169,9 @@ func errTooManyArguments() *Error {
 	return badRequest("Too many arguments")
 }
 func errContentType() *Error { return &Error{Status: http.StatusUnsupportedMediaType} }
+func errContentTypes() *Error {
+	return &Error{Status: http.StatusBadRequest, Message: "Multiple Content-Type headers not allowed", Plain: true}
+}
 func errTooLarge() *Error {
 	return plain(http.StatusRequestEntityTooLarge, "Request body too large: the limit is 10 MiB")
 }

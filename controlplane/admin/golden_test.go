@@ -23,6 +23,7 @@ import (
 	"github.com/gibbon-gateway/gibbon/controlplane/admin"
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
 	"github.com/gibbon-gateway/gibbon/internal/listener"
+	"github.com/gibbon-gateway/gibbon/internal/telemetry"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -286,6 +287,7 @@ func testGolden(t *testing.T, update bool, open func(testing.TB) store.Store) {
 // goldenConfig adapts the server of some files.
 var goldenConfig = map[string]func(*admin.Config){
 	"clustering": func(cfg *admin.Config) {
+		cfg.LogLevel = discardLog()
 		seen := time.Unix(1700000000, 0)
 		cfg.PurgeDelay = time.Second
 		cfg.DataPlanes = func() []admin.DataPlane {
@@ -309,9 +311,19 @@ var goldenConfig = map[string]func(*admin.Config){
 		cfg.GUIOrigins = []string{"https://manager.example.com/manager/", "http://localhost:8002"}
 	},
 	"node": func(cfg *admin.Config) {
+		cfg.LogLevel = discardLog()
 		cfg.Configuration = func() map[string]any {
 			return map[string]any{"database": "sqlite", "role": "traditional", "pg_password": "******", "admin_listen": []string{"127.0.0.1:8001"}}
 		}
 		cfg.ConfigurationHash = func() string { return strings.Repeat("ab", 32) }
 	},
+}
+
+// discardLog is a log with a level that writes nowhere.
+func discardLog() *telemetry.Log {
+	log, err := telemetry.NewLog(telemetry.Config{Output: io.Discard})
+	if err != nil {
+		panic(err)
+	}
+	return log
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -46,6 +47,9 @@ func (n *node) Info(ctx context.Context, _ *adminpb.InfoRequest) (*adminpb.Docum
 		configuration = maps.Clone(s.cfg.Configuration())
 	}
 	configuration["loaded_plugins"] = loaded
+	if s.cfg.LogLevel != nil {
+		configuration["log_level"] = s.cfg.LogLevel.Level() // the one in force
+	}
 	// Keys of Kong's paid edition that its clients ask for by type.
 	configuration["rbac"], configuration["portal"] = "off", false
 	pid := os.Getpid()
@@ -66,6 +70,19 @@ func (n *node) Info(ctx context.Context, _ *adminpb.InfoRequest) (*adminpb.Docum
 		return nil, fmt.Errorf("describe the node: %w", err)
 	}
 	return documentAnswer(ctx, body)
+}
+
+// CacheEntry implements adminpb.NodeServer.
+func (n *node) CacheEntry(context.Context, *adminpb.CacheEntryRequest) (*adminpb.DocumentResponse, error) {
+	return nil, errNotFound()
+}
+
+// PurgeCache implements adminpb.NodeServer.
+func (n *node) PurgeCache(ctx context.Context, _ *adminpb.PurgeCacheRequest) (*adminpb.PurgeCacheResponse, error) {
+	if c := carried(ctx); c != nil {
+		c.status = http.StatusNoContent
+	}
+	return &adminpb.PurgeCacheResponse{}, nil
 }
 
 // pluginVersion is a plugin's version, by default Kong's.

@@ -156,6 +156,11 @@ func fixedPaths() []fixedPath {
 	return list
 }
 
+// drop takes a fixed path away; the method it led to stays for gRPC.
+func (p *paths) drop(template string) {
+	p.fixed = slices.DeleteFunc(p.fixed, func(f fixedPath) bool { return f.template == template })
+}
+
 // methods are those of all services of the Admin API.
 func methods() []protoreflect.MethodDescriptor {
 	var all []protoreflect.MethodDescriptor

@@ -69,6 +69,12 @@ var permissions = map[string]permission{
 
 	adminpb.Node_Info_FullMethodName:               observe,
 	adminpb.Node_Status_FullMethodName:             observe,
+	adminpb.Node_DNSStatus_FullMethodName:          observe,
+	adminpb.Node_LogLevel_FullMethodName:           observe,
+	adminpb.Node_SetLogLevel_FullMethodName:        write,
+	adminpb.Node_SetClusterLogLevel_FullMethodName: write,
+	adminpb.Node_CacheEntry_FullMethodName:         read,
+	adminpb.Node_PurgeCache_FullMethodName:         write,
 	adminpb.Node_Endpoints_FullMethodName:          observe,
 	adminpb.Node_Timers_FullMethodName:             observe,
 	adminpb.Node_EnabledPlugins_FullMethodName:     observe,

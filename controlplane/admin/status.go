@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"runtime"
 	"strconv"
@@ -69,6 +70,11 @@ func (n *node) Status(ctx context.Context, in *adminpb.StatusRequest) (*adminpb.
 		return nil, fmt.Errorf("describe the status: %w", err)
 	}
 	return documentAnswer(ctx, d)
+}
+
+// DNSStatus implements adminpb.NodeServer.
+func (n *node) DNSStatus(context.Context, *adminpb.DNSStatusRequest) (*adminpb.DocumentResponse, error) {
+	return nil, plain(http.StatusNotImplemented, "not implemented with the legacy DNS client")
 }
 
 // sizeFormatOf reads the arguments unit and scale.

@@ -116,6 +116,303 @@ func (x *StatusRequest) GetScale() int32 {
 	return 0
 }
 
+type DNSStatusRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DNSStatusRequest) Reset() {
+	*x = DNSStatusRequest{}
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DNSStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DNSStatusRequest) ProtoMessage() {}
+
+func (x *DNSStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DNSStatusRequest.ProtoReflect.Descriptor instead.
+func (*DNSStatusRequest) Descriptor() ([]byte, []int) {
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{2}
+}
+
+type LogLevelRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogLevelRequest) Reset() {
+	*x = LogLevelRequest{}
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogLevelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogLevelRequest) ProtoMessage() {}
+
+func (x *LogLevelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogLevelRequest.ProtoReflect.Descriptor instead.
+func (*LogLevelRequest) Descriptor() ([]byte, []int) {
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{3}
+}
+
+type SetLogLevelRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// level is debug, info, notice, warn, error, crit, alert or emerg.
+	Level string `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`
+	// timeout is after how many seconds the level before comes back; absent: 60,
+	// 0: never.
+	Timeout       *int32 `protobuf:"varint,2,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetLogLevelRequest) Reset() {
+	*x = SetLogLevelRequest{}
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetLogLevelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetLogLevelRequest) ProtoMessage() {}
+
+func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetLogLevelRequest.ProtoReflect.Descriptor instead.
+func (*SetLogLevelRequest) Descriptor() ([]byte, []int) {
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SetLogLevelRequest) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+func (x *SetLogLevelRequest) GetTimeout() int32 {
+	if x != nil && x.Timeout != nil {
+		return *x.Timeout
+	}
+	return 0
+}
+
+type MessageResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// message says what is, or what was done.
+	Message       string `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MessageResponse) Reset() {
+	*x = MessageResponse{}
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MessageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MessageResponse) ProtoMessage() {}
+
+func (x *MessageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MessageResponse.ProtoReflect.Descriptor instead.
+func (*MessageResponse) Descriptor() ([]byte, []int) {
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *MessageResponse) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+type CacheEntryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CacheEntryRequest) Reset() {
+	*x = CacheEntryRequest{}
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CacheEntryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CacheEntryRequest) ProtoMessage() {}
+
+func (x *CacheEntryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CacheEntryRequest.ProtoReflect.Descriptor instead.
+func (*CacheEntryRequest) Descriptor() ([]byte, []int) {
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *CacheEntryRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+type PurgeCacheRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// key of an entry; empty: all of them.
+	Key           string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeCacheRequest) Reset() {
+	*x = PurgeCacheRequest{}
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeCacheRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeCacheRequest) ProtoMessage() {}
+
+func (x *PurgeCacheRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeCacheRequest.ProtoReflect.Descriptor instead.
+func (*PurgeCacheRequest) Descriptor() ([]byte, []int) {
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *PurgeCacheRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+type PurgeCacheResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeCacheResponse) Reset() {
+	*x = PurgeCacheResponse{}
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeCacheResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeCacheResponse) ProtoMessage() {}
+
+func (x *PurgeCacheResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeCacheResponse.ProtoReflect.Descriptor instead.
+func (*PurgeCacheResponse) Descriptor() ([]byte, []int) {
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{8}
+}
+
 type EndpointsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -124,7 +421,7 @@ type EndpointsRequest struct {
 
 func (x *EndpointsRequest) Reset() {
 	*x = EndpointsRequest{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[2]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -136,7 +433,7 @@ func (x *EndpointsRequest) String() string {
 func (*EndpointsRequest) ProtoMessage() {}
 
 func (x *EndpointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[2]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -149,7 +446,7 @@ func (x *EndpointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointsRequest.ProtoReflect.Descriptor instead.
 func (*EndpointsRequest) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{2}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{9}
 }
 
 type EndpointsResponse struct {
@@ -162,7 +459,7 @@ type EndpointsResponse struct {
 
 func (x *EndpointsResponse) Reset() {
 	*x = EndpointsResponse{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[3]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -174,7 +471,7 @@ func (x *EndpointsResponse) String() string {
 func (*EndpointsResponse) ProtoMessage() {}
 
 func (x *EndpointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[3]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -187,7 +484,7 @@ func (x *EndpointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointsResponse.ProtoReflect.Descriptor instead.
 func (*EndpointsResponse) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{3}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *EndpointsResponse) GetData() []string {
@@ -205,7 +502,7 @@ type TimersRequest struct {
 
 func (x *TimersRequest) Reset() {
 	*x = TimersRequest{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[4]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -217,7 +514,7 @@ func (x *TimersRequest) String() string {
 func (*TimersRequest) ProtoMessage() {}
 
 func (x *TimersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[4]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -230,7 +527,7 @@ func (x *TimersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimersRequest.ProtoReflect.Descriptor instead.
 func (*TimersRequest) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{4}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{11}
 }
 
 type EnabledPluginsRequest struct {
@@ -241,7 +538,7 @@ type EnabledPluginsRequest struct {
 
 func (x *EnabledPluginsRequest) Reset() {
 	*x = EnabledPluginsRequest{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[5]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -253,7 +550,7 @@ func (x *EnabledPluginsRequest) String() string {
 func (*EnabledPluginsRequest) ProtoMessage() {}
 
 func (x *EnabledPluginsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[5]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -266,7 +563,7 @@ func (x *EnabledPluginsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnabledPluginsRequest.ProtoReflect.Descriptor instead.
 func (*EnabledPluginsRequest) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{5}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{12}
 }
 
 type EnabledPluginsResponse struct {
@@ -279,7 +576,7 @@ type EnabledPluginsResponse struct {
 
 func (x *EnabledPluginsResponse) Reset() {
 	*x = EnabledPluginsResponse{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[6]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -291,7 +588,7 @@ func (x *EnabledPluginsResponse) String() string {
 func (*EnabledPluginsResponse) ProtoMessage() {}
 
 func (x *EnabledPluginsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[6]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -304,7 +601,7 @@ func (x *EnabledPluginsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnabledPluginsResponse.ProtoReflect.Descriptor instead.
 func (*EnabledPluginsResponse) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{6}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EnabledPluginsResponse) GetEnabledPlugins() []string {
@@ -324,7 +621,7 @@ type SchemaRequest struct {
 
 func (x *SchemaRequest) Reset() {
 	*x = SchemaRequest{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[7]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -336,7 +633,7 @@ func (x *SchemaRequest) String() string {
 func (*SchemaRequest) ProtoMessage() {}
 
 func (x *SchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[7]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -349,7 +646,7 @@ func (x *SchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaRequest.ProtoReflect.Descriptor instead.
 func (*SchemaRequest) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{7}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SchemaRequest) GetKind() string {
@@ -369,7 +666,7 @@ type PluginSchemaRequest struct {
 
 func (x *PluginSchemaRequest) Reset() {
 	*x = PluginSchemaRequest{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[8]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -381,7 +678,7 @@ func (x *PluginSchemaRequest) String() string {
 func (*PluginSchemaRequest) ProtoMessage() {}
 
 func (x *PluginSchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[8]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -394,7 +691,7 @@ func (x *PluginSchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginSchemaRequest.ProtoReflect.Descriptor instead.
 func (*PluginSchemaRequest) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{8}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PluginSchemaRequest) GetName() string {
@@ -416,7 +713,7 @@ type ValidateRequest struct {
 
 func (x *ValidateRequest) Reset() {
 	*x = ValidateRequest{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[9]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -428,7 +725,7 @@ func (x *ValidateRequest) String() string {
 func (*ValidateRequest) ProtoMessage() {}
 
 func (x *ValidateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[9]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -441,7 +738,7 @@ func (x *ValidateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidateRequest.ProtoReflect.Descriptor instead.
 func (*ValidateRequest) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{9}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ValidateRequest) GetKind() string {
@@ -468,7 +765,7 @@ type ValidatePluginRequest struct {
 
 func (x *ValidatePluginRequest) Reset() {
 	*x = ValidatePluginRequest{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[10]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -480,7 +777,7 @@ func (x *ValidatePluginRequest) String() string {
 func (*ValidatePluginRequest) ProtoMessage() {}
 
 func (x *ValidatePluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[10]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -493,7 +790,7 @@ func (x *ValidatePluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidatePluginRequest.ProtoReflect.Descriptor instead.
 func (*ValidatePluginRequest) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{10}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ValidatePluginRequest) GetBody() *structpb.Struct {
@@ -513,7 +810,7 @@ type ValidateResponse struct {
 
 func (x *ValidateResponse) Reset() {
 	*x = ValidateResponse{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[11]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +822,7 @@ func (x *ValidateResponse) String() string {
 func (*ValidateResponse) ProtoMessage() {}
 
 func (x *ValidateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[11]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,7 +835,7 @@ func (x *ValidateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidateResponse.ProtoReflect.Descriptor instead.
 func (*ValidateResponse) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{11}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ValidateResponse) GetMessage() string {
@@ -564,7 +861,7 @@ type TagsRequest struct {
 
 func (x *TagsRequest) Reset() {
 	*x = TagsRequest{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[12]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -576,7 +873,7 @@ func (x *TagsRequest) String() string {
 func (*TagsRequest) ProtoMessage() {}
 
 func (x *TagsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[12]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -589,7 +886,7 @@ func (x *TagsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TagsRequest.ProtoReflect.Descriptor instead.
 func (*TagsRequest) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{12}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TagsRequest) GetTag() string {
@@ -630,7 +927,7 @@ type CreateTagRequest struct {
 
 func (x *CreateTagRequest) Reset() {
 	*x = CreateTagRequest{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[13]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +939,7 @@ func (x *CreateTagRequest) String() string {
 func (*CreateTagRequest) ProtoMessage() {}
 
 func (x *CreateTagRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[13]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,7 +952,7 @@ func (x *CreateTagRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTagRequest.ProtoReflect.Descriptor instead.
 func (*CreateTagRequest) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{13}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CreateTagRequest) GetBody() *structpb.Struct {
@@ -673,7 +970,7 @@ type CreateTagResponse struct {
 
 func (x *CreateTagResponse) Reset() {
 	*x = CreateTagResponse{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[14]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -685,7 +982,7 @@ func (x *CreateTagResponse) String() string {
 func (*CreateTagResponse) ProtoMessage() {}
 
 func (x *CreateTagResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[14]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,7 +995,7 @@ func (x *CreateTagResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTagResponse.ProtoReflect.Descriptor instead.
 func (*CreateTagResponse) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{14}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{21}
 }
 
 type DataPlanesRequest struct {
@@ -713,7 +1010,7 @@ type DataPlanesRequest struct {
 
 func (x *DataPlanesRequest) Reset() {
 	*x = DataPlanesRequest{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[15]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -725,7 +1022,7 @@ func (x *DataPlanesRequest) String() string {
 func (*DataPlanesRequest) ProtoMessage() {}
 
 func (x *DataPlanesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[15]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -738,7 +1035,7 @@ func (x *DataPlanesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataPlanesRequest.ProtoReflect.Descriptor instead.
 func (*DataPlanesRequest) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{15}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DataPlanesRequest) GetSize() int32 {
@@ -763,7 +1060,7 @@ type ClusterStatusRequest struct {
 
 func (x *ClusterStatusRequest) Reset() {
 	*x = ClusterStatusRequest{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[16]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -775,7 +1072,7 @@ func (x *ClusterStatusRequest) String() string {
 func (*ClusterStatusRequest) ProtoMessage() {}
 
 func (x *ClusterStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[16]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -788,7 +1085,7 @@ func (x *ClusterStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatusRequest.ProtoReflect.Descriptor instead.
 func (*ClusterStatusRequest) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{16}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{23}
 }
 
 // DocumentResponse is an object whose members Kong defines, not a message.
@@ -801,7 +1098,7 @@ type DocumentResponse struct {
 
 func (x *DocumentResponse) Reset() {
 	*x = DocumentResponse{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[17]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -813,7 +1110,7 @@ func (x *DocumentResponse) String() string {
 func (*DocumentResponse) ProtoMessage() {}
 
 func (x *DocumentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[17]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -826,7 +1123,7 @@ func (x *DocumentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentResponse.ProtoReflect.Descriptor instead.
 func (*DocumentResponse) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{17}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DocumentResponse) GetBody() *structpb.Struct {
@@ -846,6 +1143,20 @@ const file_gibbon_admin_v1_node_proto_rawDesc = "" +
 	"\x04unit\x18\x01 \x01(\tR\x04unit\x12\x19\n" +
 	"\x05scale\x18\x02 \x01(\x05H\x00R\x05scale\x88\x01\x01B\b\n" +
 	"\x06_scale\"\x12\n" +
+	"\x10DNSStatusRequest\"\x11\n" +
+	"\x0fLogLevelRequest\"U\n" +
+	"\x12SetLogLevelRequest\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\tR\x05level\x12\x1d\n" +
+	"\atimeout\x18\x02 \x01(\x05H\x00R\atimeout\x88\x01\x01B\n" +
+	"\n" +
+	"\b_timeout\"+\n" +
+	"\x0fMessageResponse\x12\x18\n" +
+	"\amessage\x18\x01 \x01(\tR\amessage\"%\n" +
+	"\x11CacheEntryRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\"%\n" +
+	"\x11PurgeCacheRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\"\x14\n" +
+	"\x12PurgeCacheResponse\"\x12\n" +
 	"\x10EndpointsRequest\"'\n" +
 	"\x11EndpointsResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x03(\tR\x04data\"\x0f\n" +
@@ -877,10 +1188,18 @@ const file_gibbon_admin_v1_node_proto_rawDesc = "" +
 	"\x06offset\x18\x02 \x01(\tR\x06offset\"\x16\n" +
 	"\x14ClusterStatusRequest\"?\n" +
 	"\x10DocumentResponse\x12+\n" +
-	"\x04body\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x04body2\xba\f\n" +
-	"\x04Node\x12X\n" +
-	"\x04Info\x12\x1c.gibbon.admin.v1.InfoRequest\x1a!.gibbon.admin.v1.DocumentResponse\"\x0f\x82\xd3\xe4\x93\x02\tb\x04body\x12\x01/\x12b\n" +
-	"\x06Status\x12\x1e.gibbon.admin.v1.StatusRequest\x1a!.gibbon.admin.v1.DocumentResponse\"\x15\x82\xd3\xe4\x93\x02\x0fb\x04body\x12\a/status\x12f\n" +
+	"\x04body\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x04body2\xcc\x12\n" +
+	"\x04Node\x12g\n" +
+	"\x04Info\x12\x1c.gibbon.admin.v1.InfoRequest\x1a!.gibbon.admin.v1.DocumentResponse\"\x1e\x82\xd3\xe4\x93\x02\x18Z\rb\x04body\x12\x05/kongb\x04body\x12\x01/\x12b\n" +
+	"\x06Status\x12\x1e.gibbon.admin.v1.StatusRequest\x1a!.gibbon.admin.v1.DocumentResponse\"\x15\x82\xd3\xe4\x93\x02\x0fb\x04body\x12\a/status\x12l\n" +
+	"\tDNSStatus\x12!.gibbon.admin.v1.DNSStatusRequest\x1a!.gibbon.admin.v1.DocumentResponse\"\x19\x82\xd3\xe4\x93\x02\x13b\x04body\x12\v/status/dns\x12m\n" +
+	"\bLogLevel\x12 .gibbon.admin.v1.LogLevelRequest\x1a .gibbon.admin.v1.MessageResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/debug/node/log-level\x12{\n" +
+	"\vSetLogLevel\x12#.gibbon.admin.v1.SetLogLevelRequest\x1a .gibbon.admin.v1.MessageResponse\"%\x82\xd3\xe4\x93\x02\x1f\x1a\x1d/debug/node/log-level/{level}\x12\xbe\x01\n" +
+	"\x12SetClusterLogLevel\x12#.gibbon.admin.v1.SetLogLevelRequest\x1a .gibbon.admin.v1.MessageResponse\"a\x82\xd3\xe4\x93\x02[Z7\x1a5/debug/cluster/control-planes-nodes/log-level/{level}\x1a /debug/cluster/log-level/{level}\x12o\n" +
+	"\n" +
+	"CacheEntry\x12\".gibbon.admin.v1.CacheEntryRequest\x1a!.gibbon.admin.v1.DocumentResponse\"\x1a\x82\xd3\xe4\x93\x02\x14b\x04body\x12\f/cache/{key}\x12u\n" +
+	"\n" +
+	"PurgeCache\x12\".gibbon.admin.v1.PurgeCacheRequest\x1a#.gibbon.admin.v1.PurgeCacheResponse\"\x1e\x82\xd3\xe4\x93\x02\x18Z\x0e*\f/cache/{key}*\x06/cache\x12f\n" +
 	"\tEndpoints\x12!.gibbon.admin.v1.EndpointsRequest\x1a\".gibbon.admin.v1.EndpointsResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
 	"/endpoints\x12b\n" +
 	"\x06Timers\x12\x1e.gibbon.admin.v1.TimersRequest\x1a!.gibbon.admin.v1.DocumentResponse\"\x15\x82\xd3\xe4\x93\x02\x0fb\x04body\x12\a/timers\x12{\n" +
@@ -908,64 +1227,83 @@ func file_gibbon_admin_v1_node_proto_rawDescGZIP() []byte {
 	return file_gibbon_admin_v1_node_proto_rawDescData
 }
 
-var file_gibbon_admin_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_gibbon_admin_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_gibbon_admin_v1_node_proto_goTypes = []any{
 	(*InfoRequest)(nil),            // 0: gibbon.admin.v1.InfoRequest
 	(*StatusRequest)(nil),          // 1: gibbon.admin.v1.StatusRequest
-	(*EndpointsRequest)(nil),       // 2: gibbon.admin.v1.EndpointsRequest
-	(*EndpointsResponse)(nil),      // 3: gibbon.admin.v1.EndpointsResponse
-	(*TimersRequest)(nil),          // 4: gibbon.admin.v1.TimersRequest
-	(*EnabledPluginsRequest)(nil),  // 5: gibbon.admin.v1.EnabledPluginsRequest
-	(*EnabledPluginsResponse)(nil), // 6: gibbon.admin.v1.EnabledPluginsResponse
-	(*SchemaRequest)(nil),          // 7: gibbon.admin.v1.SchemaRequest
-	(*PluginSchemaRequest)(nil),    // 8: gibbon.admin.v1.PluginSchemaRequest
-	(*ValidateRequest)(nil),        // 9: gibbon.admin.v1.ValidateRequest
-	(*ValidatePluginRequest)(nil),  // 10: gibbon.admin.v1.ValidatePluginRequest
-	(*ValidateResponse)(nil),       // 11: gibbon.admin.v1.ValidateResponse
-	(*TagsRequest)(nil),            // 12: gibbon.admin.v1.TagsRequest
-	(*CreateTagRequest)(nil),       // 13: gibbon.admin.v1.CreateTagRequest
-	(*CreateTagResponse)(nil),      // 14: gibbon.admin.v1.CreateTagResponse
-	(*DataPlanesRequest)(nil),      // 15: gibbon.admin.v1.DataPlanesRequest
-	(*ClusterStatusRequest)(nil),   // 16: gibbon.admin.v1.ClusterStatusRequest
-	(*DocumentResponse)(nil),       // 17: gibbon.admin.v1.DocumentResponse
-	(*structpb.Struct)(nil),        // 18: google.protobuf.Struct
-	(*ListResponse)(nil),           // 19: gibbon.admin.v1.ListResponse
+	(*DNSStatusRequest)(nil),       // 2: gibbon.admin.v1.DNSStatusRequest
+	(*LogLevelRequest)(nil),        // 3: gibbon.admin.v1.LogLevelRequest
+	(*SetLogLevelRequest)(nil),     // 4: gibbon.admin.v1.SetLogLevelRequest
+	(*MessageResponse)(nil),        // 5: gibbon.admin.v1.MessageResponse
+	(*CacheEntryRequest)(nil),      // 6: gibbon.admin.v1.CacheEntryRequest
+	(*PurgeCacheRequest)(nil),      // 7: gibbon.admin.v1.PurgeCacheRequest
+	(*PurgeCacheResponse)(nil),     // 8: gibbon.admin.v1.PurgeCacheResponse
+	(*EndpointsRequest)(nil),       // 9: gibbon.admin.v1.EndpointsRequest
+	(*EndpointsResponse)(nil),      // 10: gibbon.admin.v1.EndpointsResponse
+	(*TimersRequest)(nil),          // 11: gibbon.admin.v1.TimersRequest
+	(*EnabledPluginsRequest)(nil),  // 12: gibbon.admin.v1.EnabledPluginsRequest
+	(*EnabledPluginsResponse)(nil), // 13: gibbon.admin.v1.EnabledPluginsResponse
+	(*SchemaRequest)(nil),          // 14: gibbon.admin.v1.SchemaRequest
+	(*PluginSchemaRequest)(nil),    // 15: gibbon.admin.v1.PluginSchemaRequest
+	(*ValidateRequest)(nil),        // 16: gibbon.admin.v1.ValidateRequest
+	(*ValidatePluginRequest)(nil),  // 17: gibbon.admin.v1.ValidatePluginRequest
+	(*ValidateResponse)(nil),       // 18: gibbon.admin.v1.ValidateResponse
+	(*TagsRequest)(nil),            // 19: gibbon.admin.v1.TagsRequest
+	(*CreateTagRequest)(nil),       // 20: gibbon.admin.v1.CreateTagRequest
+	(*CreateTagResponse)(nil),      // 21: gibbon.admin.v1.CreateTagResponse
+	(*DataPlanesRequest)(nil),      // 22: gibbon.admin.v1.DataPlanesRequest
+	(*ClusterStatusRequest)(nil),   // 23: gibbon.admin.v1.ClusterStatusRequest
+	(*DocumentResponse)(nil),       // 24: gibbon.admin.v1.DocumentResponse
+	(*structpb.Struct)(nil),        // 25: google.protobuf.Struct
+	(*ListResponse)(nil),           // 26: gibbon.admin.v1.ListResponse
 }
 var file_gibbon_admin_v1_node_proto_depIdxs = []int32{
-	18, // 0: gibbon.admin.v1.ValidateRequest.body:type_name -> google.protobuf.Struct
-	18, // 1: gibbon.admin.v1.ValidatePluginRequest.body:type_name -> google.protobuf.Struct
-	18, // 2: gibbon.admin.v1.CreateTagRequest.body:type_name -> google.protobuf.Struct
-	18, // 3: gibbon.admin.v1.DocumentResponse.body:type_name -> google.protobuf.Struct
+	25, // 0: gibbon.admin.v1.ValidateRequest.body:type_name -> google.protobuf.Struct
+	25, // 1: gibbon.admin.v1.ValidatePluginRequest.body:type_name -> google.protobuf.Struct
+	25, // 2: gibbon.admin.v1.CreateTagRequest.body:type_name -> google.protobuf.Struct
+	25, // 3: gibbon.admin.v1.DocumentResponse.body:type_name -> google.protobuf.Struct
 	0,  // 4: gibbon.admin.v1.Node.Info:input_type -> gibbon.admin.v1.InfoRequest
 	1,  // 5: gibbon.admin.v1.Node.Status:input_type -> gibbon.admin.v1.StatusRequest
-	2,  // 6: gibbon.admin.v1.Node.Endpoints:input_type -> gibbon.admin.v1.EndpointsRequest
-	4,  // 7: gibbon.admin.v1.Node.Timers:input_type -> gibbon.admin.v1.TimersRequest
-	5,  // 8: gibbon.admin.v1.Node.EnabledPlugins:input_type -> gibbon.admin.v1.EnabledPluginsRequest
-	8,  // 9: gibbon.admin.v1.Node.PluginConfigSchema:input_type -> gibbon.admin.v1.PluginSchemaRequest
-	7,  // 10: gibbon.admin.v1.Node.Schema:input_type -> gibbon.admin.v1.SchemaRequest
-	8,  // 11: gibbon.admin.v1.Node.PluginSchema:input_type -> gibbon.admin.v1.PluginSchemaRequest
-	9,  // 12: gibbon.admin.v1.Node.Validate:input_type -> gibbon.admin.v1.ValidateRequest
-	10, // 13: gibbon.admin.v1.Node.ValidatePlugin:input_type -> gibbon.admin.v1.ValidatePluginRequest
-	12, // 14: gibbon.admin.v1.Node.Tags:input_type -> gibbon.admin.v1.TagsRequest
-	13, // 15: gibbon.admin.v1.Node.CreateTag:input_type -> gibbon.admin.v1.CreateTagRequest
-	15, // 16: gibbon.admin.v1.Node.DataPlanes:input_type -> gibbon.admin.v1.DataPlanesRequest
-	16, // 17: gibbon.admin.v1.Node.ClusterStatus:input_type -> gibbon.admin.v1.ClusterStatusRequest
-	17, // 18: gibbon.admin.v1.Node.Info:output_type -> gibbon.admin.v1.DocumentResponse
-	17, // 19: gibbon.admin.v1.Node.Status:output_type -> gibbon.admin.v1.DocumentResponse
-	3,  // 20: gibbon.admin.v1.Node.Endpoints:output_type -> gibbon.admin.v1.EndpointsResponse
-	17, // 21: gibbon.admin.v1.Node.Timers:output_type -> gibbon.admin.v1.DocumentResponse
-	6,  // 22: gibbon.admin.v1.Node.EnabledPlugins:output_type -> gibbon.admin.v1.EnabledPluginsResponse
-	17, // 23: gibbon.admin.v1.Node.PluginConfigSchema:output_type -> gibbon.admin.v1.DocumentResponse
-	17, // 24: gibbon.admin.v1.Node.Schema:output_type -> gibbon.admin.v1.DocumentResponse
-	17, // 25: gibbon.admin.v1.Node.PluginSchema:output_type -> gibbon.admin.v1.DocumentResponse
-	11, // 26: gibbon.admin.v1.Node.Validate:output_type -> gibbon.admin.v1.ValidateResponse
-	11, // 27: gibbon.admin.v1.Node.ValidatePlugin:output_type -> gibbon.admin.v1.ValidateResponse
-	19, // 28: gibbon.admin.v1.Node.Tags:output_type -> gibbon.admin.v1.ListResponse
-	14, // 29: gibbon.admin.v1.Node.CreateTag:output_type -> gibbon.admin.v1.CreateTagResponse
-	19, // 30: gibbon.admin.v1.Node.DataPlanes:output_type -> gibbon.admin.v1.ListResponse
-	17, // 31: gibbon.admin.v1.Node.ClusterStatus:output_type -> gibbon.admin.v1.DocumentResponse
-	18, // [18:32] is the sub-list for method output_type
-	4,  // [4:18] is the sub-list for method input_type
+	2,  // 6: gibbon.admin.v1.Node.DNSStatus:input_type -> gibbon.admin.v1.DNSStatusRequest
+	3,  // 7: gibbon.admin.v1.Node.LogLevel:input_type -> gibbon.admin.v1.LogLevelRequest
+	4,  // 8: gibbon.admin.v1.Node.SetLogLevel:input_type -> gibbon.admin.v1.SetLogLevelRequest
+	4,  // 9: gibbon.admin.v1.Node.SetClusterLogLevel:input_type -> gibbon.admin.v1.SetLogLevelRequest
+	6,  // 10: gibbon.admin.v1.Node.CacheEntry:input_type -> gibbon.admin.v1.CacheEntryRequest
+	7,  // 11: gibbon.admin.v1.Node.PurgeCache:input_type -> gibbon.admin.v1.PurgeCacheRequest
+	9,  // 12: gibbon.admin.v1.Node.Endpoints:input_type -> gibbon.admin.v1.EndpointsRequest
+	11, // 13: gibbon.admin.v1.Node.Timers:input_type -> gibbon.admin.v1.TimersRequest
+	12, // 14: gibbon.admin.v1.Node.EnabledPlugins:input_type -> gibbon.admin.v1.EnabledPluginsRequest
+	15, // 15: gibbon.admin.v1.Node.PluginConfigSchema:input_type -> gibbon.admin.v1.PluginSchemaRequest
+	14, // 16: gibbon.admin.v1.Node.Schema:input_type -> gibbon.admin.v1.SchemaRequest
+	15, // 17: gibbon.admin.v1.Node.PluginSchema:input_type -> gibbon.admin.v1.PluginSchemaRequest
+	16, // 18: gibbon.admin.v1.Node.Validate:input_type -> gibbon.admin.v1.ValidateRequest
+	17, // 19: gibbon.admin.v1.Node.ValidatePlugin:input_type -> gibbon.admin.v1.ValidatePluginRequest
+	19, // 20: gibbon.admin.v1.Node.Tags:input_type -> gibbon.admin.v1.TagsRequest
+	20, // 21: gibbon.admin.v1.Node.CreateTag:input_type -> gibbon.admin.v1.CreateTagRequest
+	22, // 22: gibbon.admin.v1.Node.DataPlanes:input_type -> gibbon.admin.v1.DataPlanesRequest
+	23, // 23: gibbon.admin.v1.Node.ClusterStatus:input_type -> gibbon.admin.v1.ClusterStatusRequest
+	24, // 24: gibbon.admin.v1.Node.Info:output_type -> gibbon.admin.v1.DocumentResponse
+	24, // 25: gibbon.admin.v1.Node.Status:output_type -> gibbon.admin.v1.DocumentResponse
+	24, // 26: gibbon.admin.v1.Node.DNSStatus:output_type -> gibbon.admin.v1.DocumentResponse
+	5,  // 27: gibbon.admin.v1.Node.LogLevel:output_type -> gibbon.admin.v1.MessageResponse
+	5,  // 28: gibbon.admin.v1.Node.SetLogLevel:output_type -> gibbon.admin.v1.MessageResponse
+	5,  // 29: gibbon.admin.v1.Node.SetClusterLogLevel:output_type -> gibbon.admin.v1.MessageResponse
+	24, // 30: gibbon.admin.v1.Node.CacheEntry:output_type -> gibbon.admin.v1.DocumentResponse
+	8,  // 31: gibbon.admin.v1.Node.PurgeCache:output_type -> gibbon.admin.v1.PurgeCacheResponse
+	10, // 32: gibbon.admin.v1.Node.Endpoints:output_type -> gibbon.admin.v1.EndpointsResponse
+	24, // 33: gibbon.admin.v1.Node.Timers:output_type -> gibbon.admin.v1.DocumentResponse
+	13, // 34: gibbon.admin.v1.Node.EnabledPlugins:output_type -> gibbon.admin.v1.EnabledPluginsResponse
+	24, // 35: gibbon.admin.v1.Node.PluginConfigSchema:output_type -> gibbon.admin.v1.DocumentResponse
+	24, // 36: gibbon.admin.v1.Node.Schema:output_type -> gibbon.admin.v1.DocumentResponse
+	24, // 37: gibbon.admin.v1.Node.PluginSchema:output_type -> gibbon.admin.v1.DocumentResponse
+	18, // 38: gibbon.admin.v1.Node.Validate:output_type -> gibbon.admin.v1.ValidateResponse
+	18, // 39: gibbon.admin.v1.Node.ValidatePlugin:output_type -> gibbon.admin.v1.ValidateResponse
+	26, // 40: gibbon.admin.v1.Node.Tags:output_type -> gibbon.admin.v1.ListResponse
+	21, // 41: gibbon.admin.v1.Node.CreateTag:output_type -> gibbon.admin.v1.CreateTagResponse
+	26, // 42: gibbon.admin.v1.Node.DataPlanes:output_type -> gibbon.admin.v1.ListResponse
+	24, // 43: gibbon.admin.v1.Node.ClusterStatus:output_type -> gibbon.admin.v1.DocumentResponse
+	24, // [24:44] is the sub-list for method output_type
+	4,  // [4:24] is the sub-list for method input_type
 	4,  // [4:4] is the sub-list for extension type_name
 	4,  // [4:4] is the sub-list for extension extendee
 	0,  // [0:4] is the sub-list for field type_name
@@ -978,13 +1316,14 @@ func file_gibbon_admin_v1_node_proto_init() {
 	}
 	file_gibbon_admin_v1_entities_proto_init()
 	file_gibbon_admin_v1_node_proto_msgTypes[1].OneofWrappers = []any{}
+	file_gibbon_admin_v1_node_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gibbon_admin_v1_node_proto_rawDesc), len(file_gibbon_admin_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,12 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	Node_Info_FullMethodName               = "/gibbon.admin.v1.Node/Info"
 	Node_Status_FullMethodName             = "/gibbon.admin.v1.Node/Status"
+	Node_DNSStatus_FullMethodName          = "/gibbon.admin.v1.Node/DNSStatus"
+	Node_LogLevel_FullMethodName           = "/gibbon.admin.v1.Node/LogLevel"
+	Node_SetLogLevel_FullMethodName        = "/gibbon.admin.v1.Node/SetLogLevel"
+	Node_SetClusterLogLevel_FullMethodName = "/gibbon.admin.v1.Node/SetClusterLogLevel"
+	Node_CacheEntry_FullMethodName         = "/gibbon.admin.v1.Node/CacheEntry"
+	Node_PurgeCache_FullMethodName         = "/gibbon.admin.v1.Node/PurgeCache"
 	Node_Endpoints_FullMethodName          = "/gibbon.admin.v1.Node/Endpoints"
 	Node_Timers_FullMethodName             = "/gibbon.admin.v1.Node/Timers"
 	Node_EnabledPlugins_FullMethodName     = "/gibbon.admin.v1.Node/EnabledPlugins"
@@ -49,6 +55,21 @@ type NodeClient interface {
 	Info(ctx context.Context, in *InfoRequest, opts ...grpc.CallOption) (*DocumentResponse, error)
 	// Status tells counters, memory and whether the database can be reached.
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*DocumentResponse, error)
+	// DNSStatus is always refused: it is about a DNS client that Gibbon, like Kong
+	// by default, does not have.
+	DNSStatus(ctx context.Context, in *DNSStatusRequest, opts ...grpc.CallOption) (*DocumentResponse, error)
+	// LogLevel tells the least severity that this node logs.
+	LogLevel(ctx context.Context, in *LogLevelRequest, opts ...grpc.CallOption) (*MessageResponse, error)
+	// SetLogLevel changes the least severity that this node logs, for a while.
+	SetLogLevel(ctx context.Context, in *SetLogLevelRequest, opts ...grpc.CallOption) (*MessageResponse, error)
+	// SetClusterLogLevel is SetLogLevel for the nodes that share a control plane.
+	// Over REST a control plane has the second path, another node the first.
+	SetClusterLogLevel(ctx context.Context, in *SetLogLevelRequest, opts ...grpc.CallOption) (*MessageResponse, error)
+	// CacheEntry never finds one: Kong caches what it reads from its database,
+	// Gibbon does not.
+	CacheEntry(ctx context.Context, in *CacheEntryRequest, opts ...grpc.CallOption) (*DocumentResponse, error)
+	// PurgeCache leaves nothing in the cache, which has nothing in it.
+	PurgeCache(ctx context.Context, in *PurgeCacheRequest, opts ...grpc.CallOption) (*PurgeCacheResponse, error)
 	// Endpoints lists the paths of the REST API.
 	Endpoints(ctx context.Context, in *EndpointsRequest, opts ...grpc.CallOption) (*EndpointsResponse, error)
 	// Timers is Kong's report on its timers, of which Gibbon has none.
@@ -98,6 +119,66 @@ func (c *nodeClient) Status(ctx context.Context, in *StatusRequest, opts ...grpc
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DocumentResponse)
 	err := c.cc.Invoke(ctx, Node_Status_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeClient) DNSStatus(ctx context.Context, in *DNSStatusRequest, opts ...grpc.CallOption) (*DocumentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DocumentResponse)
+	err := c.cc.Invoke(ctx, Node_DNSStatus_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeClient) LogLevel(ctx context.Context, in *LogLevelRequest, opts ...grpc.CallOption) (*MessageResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MessageResponse)
+	err := c.cc.Invoke(ctx, Node_LogLevel_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeClient) SetLogLevel(ctx context.Context, in *SetLogLevelRequest, opts ...grpc.CallOption) (*MessageResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MessageResponse)
+	err := c.cc.Invoke(ctx, Node_SetLogLevel_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeClient) SetClusterLogLevel(ctx context.Context, in *SetLogLevelRequest, opts ...grpc.CallOption) (*MessageResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MessageResponse)
+	err := c.cc.Invoke(ctx, Node_SetClusterLogLevel_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeClient) CacheEntry(ctx context.Context, in *CacheEntryRequest, opts ...grpc.CallOption) (*DocumentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DocumentResponse)
+	err := c.cc.Invoke(ctx, Node_CacheEntry_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeClient) PurgeCache(ctx context.Context, in *PurgeCacheRequest, opts ...grpc.CallOption) (*PurgeCacheResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PurgeCacheResponse)
+	err := c.cc.Invoke(ctx, Node_PurgeCache_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -235,6 +316,21 @@ type NodeServer interface {
 	Info(context.Context, *InfoRequest) (*DocumentResponse, error)
 	// Status tells counters, memory and whether the database can be reached.
 	Status(context.Context, *StatusRequest) (*DocumentResponse, error)
+	// DNSStatus is always refused: it is about a DNS client that Gibbon, like Kong
+	// by default, does not have.
+	DNSStatus(context.Context, *DNSStatusRequest) (*DocumentResponse, error)
+	// LogLevel tells the least severity that this node logs.
+	LogLevel(context.Context, *LogLevelRequest) (*MessageResponse, error)
+	// SetLogLevel changes the least severity that this node logs, for a while.
+	SetLogLevel(context.Context, *SetLogLevelRequest) (*MessageResponse, error)
+	// SetClusterLogLevel is SetLogLevel for the nodes that share a control plane.
+	// Over REST a control plane has the second path, another node the first.
+	SetClusterLogLevel(context.Context, *SetLogLevelRequest) (*MessageResponse, error)
+	// CacheEntry never finds one: Kong caches what it reads from its database,
+	// Gibbon does not.
+	CacheEntry(context.Context, *CacheEntryRequest) (*DocumentResponse, error)
+	// PurgeCache leaves nothing in the cache, which has nothing in it.
+	PurgeCache(context.Context, *PurgeCacheRequest) (*PurgeCacheResponse, error)
 	// Endpoints lists the paths of the REST API.
 	Endpoints(context.Context, *EndpointsRequest) (*EndpointsResponse, error)
 	// Timers is Kong's report on its timers, of which Gibbon has none.
@@ -275,6 +371,24 @@ func (UnimplementedNodeServer) Info(context.Context, *InfoRequest) (*DocumentRes
 }
 func (UnimplementedNodeServer) Status(context.Context, *StatusRequest) (*DocumentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
+}
+func (UnimplementedNodeServer) DNSStatus(context.Context, *DNSStatusRequest) (*DocumentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DNSStatus not implemented")
+}
+func (UnimplementedNodeServer) LogLevel(context.Context, *LogLevelRequest) (*MessageResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LogLevel not implemented")
+}
+func (UnimplementedNodeServer) SetLogLevel(context.Context, *SetLogLevelRequest) (*MessageResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetLogLevel not implemented")
+}
+func (UnimplementedNodeServer) SetClusterLogLevel(context.Context, *SetLogLevelRequest) (*MessageResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetClusterLogLevel not implemented")
+}
+func (UnimplementedNodeServer) CacheEntry(context.Context, *CacheEntryRequest) (*DocumentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CacheEntry not implemented")
+}
+func (UnimplementedNodeServer) PurgeCache(context.Context, *PurgeCacheRequest) (*PurgeCacheResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PurgeCache not implemented")
 }
 func (UnimplementedNodeServer) Endpoints(context.Context, *EndpointsRequest) (*EndpointsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Endpoints not implemented")
@@ -365,6 +479,114 @@ func _Node_Status_Handler(srv interface{}, ctx context.Context, dec func(interfa
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(NodeServer).Status(ctx, req.(*StatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Node_DNSStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DNSStatusRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServer).DNSStatus(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Node_DNSStatus_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServer).DNSStatus(ctx, req.(*DNSStatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Node_LogLevel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LogLevelRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServer).LogLevel(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Node_LogLevel_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServer).LogLevel(ctx, req.(*LogLevelRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Node_SetLogLevel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetLogLevelRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServer).SetLogLevel(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Node_SetLogLevel_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServer).SetLogLevel(ctx, req.(*SetLogLevelRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Node_SetClusterLogLevel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetLogLevelRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServer).SetClusterLogLevel(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Node_SetClusterLogLevel_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServer).SetClusterLogLevel(ctx, req.(*SetLogLevelRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Node_CacheEntry_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CacheEntryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServer).CacheEntry(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Node_CacheEntry_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServer).CacheEntry(ctx, req.(*CacheEntryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Node_PurgeCache_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PurgeCacheRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServer).PurgeCache(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Node_PurgeCache_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServer).PurgeCache(ctx, req.(*PurgeCacheRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -599,6 +821,30 @@ var Node_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Status",
 			Handler:    _Node_Status_Handler,
+		},
+		{
+			MethodName: "DNSStatus",
+			Handler:    _Node_DNSStatus_Handler,
+		},
+		{
+			MethodName: "LogLevel",
+			Handler:    _Node_LogLevel_Handler,
+		},
+		{
+			MethodName: "SetLogLevel",
+			Handler:    _Node_SetLogLevel_Handler,
+		},
+		{
+			MethodName: "SetClusterLogLevel",
+			Handler:    _Node_SetClusterLogLevel_Handler,
+		},
+		{
+			MethodName: "CacheEntry",
+			Handler:    _Node_CacheEntry_Handler,
+		},
+		{
+			MethodName: "PurgeCache",
+			Handler:    _Node_PurgeCache_Handler,
 		},
 		{
 			MethodName: "Endpoints",
