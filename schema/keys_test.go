@@ -80,3 +80,46 @@ func TestKeys(t *testing.T) {
 		}
 	}
 }
+
+// FuzzKeys has texts of strangers as keys: each is a key or has one of Kong's
+// texts, and a private key that loads belongs to its own public half only.
+func FuzzKeys(f *testing.F) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		f.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
+	f.Add(`{"kty":"EC","crv":"P-256","x":"AA","y":"AA","kid":"k"}`)
+	f.Add(`{"kty":"RSA","n":"AA","e":"AQAB","kid":"k","x5c":[""]}`)
+	f.Add("-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		value := String(text)
+		switch why := jwkLoads(Object(Member{"kid", String("k")}, Member{"jwk", value})); why {
+		case "", "could not json decode jwk string", "kid in jwk.kid must be equal to keys.kid", "could not load JWK, likely not a valid key":
+		default:
+			t.Errorf("as a JSON Web Key: %q", why)
+		}
+		public := pemKeysLoad(Object(Member{"pem", Object(Member{"public_key", value})}))
+		if (public == "") != (publicKey(text) == "") {
+			t.Errorf("as a public key: %q, as the key of a JWT: %q", public, publicKey(text))
+		}
+		if pemKeysLoad(Object(Member{"pem", Object(Member{"private_key", value})})) != "" {
+			return
+		}
+		signer, err := parseKey(text)
+		if err != nil {
+			t.Fatalf("loads, but %v", err)
+		}
+		other, _, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !samePublic(signer, signer.Public()) || samePublic(signer, other) {
+			t.Error("does not belong to its public half alone")
+		}
+	})
+}
