@@ -3,7 +3,6 @@ package schema
 import (
 	"net/netip"
 	"strconv"
-	"strings"
 )
 
 // algorithmAndHashOn brings the way of picking a target and what is hashed for
@@ -66,15 +65,11 @@ func normalTarget(text string) (string, bool) {
 		if number, err = strconv.ParseUint(port, 10, 16); err != nil {
 			return "", false
 		}
-	} else if strings.HasPrefix(text, "[") && !strings.HasSuffix(text, "]") {
-		return "", false // bytes behind the bracket that are no port
 	}
-	addr, err := netip.ParseAddr(name)
-	switch {
+	switch addr, err := netip.ParseAddr(name); {
 	case err == nil && addr.Zone() == "" && addr.Is6():
 		name = "[" + addr.String() + "]"
-	case err == nil && addr.Is4() && !strings.HasPrefix(text, "["):
-	case strings.HasPrefix(text, "["), !isHostname(name), isNumericHost(name):
+	case !isIP(name) && (!isHostname(name) || isNumericHost(name)):
 		return "", false
 	}
 	return name + ":" + strconv.FormatUint(number, 10), true

@@ -110,15 +110,16 @@ func isNumericHost(text string) bool {
 	return strings.Trim(text, "0123456789.") == "" && strings.Contains(text, ".")
 }
 
-// splitPort takes a port off a name or address. A bare IPv6 address has none.
+// splitPort takes a port off a name or address. A bare IPv6 address has none;
+// brackets belong around one only.
 func splitPort(text string) (host, port string, has bool) {
-	if strings.HasPrefix(text, "[") {
-		end := strings.IndexByte(text, ']')
-		if end < 0 {
+	if inside, bracketed := strings.CutPrefix(text, "["); bracketed {
+		address, rest, closed := strings.Cut(inside, "]")
+		port, has = strings.CutPrefix(rest, ":")
+		if !closed || !isIP(address) || !strings.Contains(address, ":") || rest != "" && !has {
 			return text, "", false
 		}
-		port, has = strings.CutPrefix(text[end+1:], ":")
-		return text[1:end], port, has
+		return address, port, has
 	}
 	if strings.Count(text, ":") != 1 {
 		return text, "", false

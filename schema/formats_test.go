@@ -39,6 +39,12 @@ func TestFormats(t *testing.T) {
 		{"host", "a..b", "invalid value: a..b"},
 		{"host", strings.Repeat("a", 64), "invalid value: " + strings.Repeat("a", 64)},
 		{"host", "h:x", "invalid value: h:x"},
+		{"host", "[::1]x", "invalid value: [::1]x"},
+		{"host", "[h]", "invalid value: [h]"},
+		{"host", "[::1", "invalid value: [::1"},
+		{"sni", "[h]0", "invalid value: [h]0"},
+		{"host_with_optional_port", "[::1]x", "invalid ipv6 address: [::1]x"},
+		{"upstream_name", "[up]0", "Invalid name ('[up]0'); must be a valid hostname"},
 
 		{"host_with_optional_port", "h:80", ""},
 		{"host_with_optional_port", "[::1]:80", ""},
@@ -177,4 +183,23 @@ func TestRandomText(t *testing.T) {
 	if len(count) != 62 {
 		t.Errorf("32,000 characters are only %d different ones", len(count))
 	}
+}
+
+// FuzzFormats: whatever the text, a format has one line about it or none, and
+// says the same again.
+func FuzzFormats(f *testing.F) {
+	for _, text := range []string{"a.b", "[::1]:80", "*.a", "~/(a", "/a%2", "http://h", "up:80", "a;b", "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----"} {
+		f.Add(text)
+	}
+	names := sortedKeys(formats)
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, name := range names {
+			if one, two := formats[name](text), formats[name](text); one != two {
+				t.Errorf("%s of %q: %q, then %q", name, text, one, two)
+			}
+		}
+		if upstreamName(text) == "" && host(text) != "" {
+			t.Errorf("%q names an upstream, but is no host of a service", text)
+		}
+	})
 }

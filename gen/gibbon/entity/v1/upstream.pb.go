@@ -888,13 +888,13 @@ const file_gibbon_entity_v1_upstream_proto_rawDesc = "" +
 	"\x1a_hash_fallback_uri_captureB\b\n" +
 	"\x06_slotsB\x0e\n" +
 	"\f_host_headerB\x0f\n" +
-	"\r_use_srv_name\"\x87\x03\n" +
-	"\fHealthchecks\x12`\n" +
-	"\x06active\x18\x01 \x01(\v2#.gibbon.entity.v1.ActiveHealthcheckB#\xca\xf3\x18\x1f\x10\x01\xaa\x02\x1aRequests made to find out.R\x06active\x12x\n" +
-	"\apassive\x18\x02 \x01(\v2$.gibbon.entity.v1.PassiveHealthcheckB8\xca\xf3\x184\x10\x01\xaa\x02/Conclusions from the requests that are proxied.R\apassive\x12\x8c\x01\n" +
+	"\r_use_srv_name\"\x8b\x03\n" +
+	"\fHealthchecks\x12b\n" +
+	"\x06active\x18\x01 \x01(\v2#.gibbon.entity.v1.ActiveHealthcheckB%\xca\xf3\x18!\x1a\x02{}\xaa\x02\x1aRequests made to find out.R\x06active\x12z\n" +
+	"\apassive\x18\x02 \x01(\v2$.gibbon.entity.v1.PassiveHealthcheckB:\xca\xf3\x186\x1a\x02{}\xaa\x02/Conclusions from the requests that are proxied.R\apassive\x12\x8c\x01\n" +
 	"\tthreshold\x18\x03 \x01(\x01Bi\xca\xf3\x18e\x1a\x010J\t\x11\x00\x00\x00\x00\x00\x00Y@\xaa\x02TThe percentage of the targets' weight that must be available for the upstream to be.H\x00R\tthreshold\x88\x01\x01B\f\n" +
 	"\n" +
-	"_threshold\"\xeb\b\n" +
+	"_threshold\"\xef\b\n" +
 	"\x11ActiveHealthcheck\x12_\n" +
 	"\x04type\x18\x01 \x01(\tBF\xca\xf3\x18B\x1a\x06\"http\"2\x03tcp2\x04http2\x05https2\x04grpc2\x05grpcs\xaa\x02\x18The protocol of a probe.H\x00R\x04type\x88\x01\x01\x12R\n" +
 	"\atimeout\x18\x02 \x01(\x01B3\xca\xf3\x18/\x1a\x011J\t\x11\x00\x00\x00\x00\xe0\xff\xef@\xaa\x02\x1eSeconds that a probe may take.H\x01R\atimeout\x88\x01\x01\x12j\n" +
@@ -903,9 +903,9 @@ const file_gibbon_entity_v1_upstream_proto_rawDesc = "" +
 	"\x02//\x12\x1cmust not have empty segments\x9a\x02\x04path\xaa\x02\x1bThe path that is asked for.H\x03R\bhttpPath\x88\x01\x01\x12N\n" +
 	"\thttps_sni\x18\x05 \x01(\tB,\xca\xf3\x18(\x9a\x02\x03sni\xaa\x02\x1fThe TLS server name of a probe.H\x04R\bhttpsSni\x88\x01\x01\x12{\n" +
 	"\x18https_verify_certificate\x18\x06 \x01(\bBA\xca\xf3\x18=\x10\x01\x1a\x04true\xaa\x022Whether a probe verifies the target's certificate.R\x16httpsVerifyCertificate\x12\x80\x01\n" +
-	"\aheaders\x18\a \x03(\v20.gibbon.entity.v1.ActiveHealthcheck.HeadersEntryB4\xca\xf3\x180\x82\x02\x0e\x9a\x02\vheader_name\xaa\x02\x1cHeaders of a probe, by name.R\aheaders\x12b\n" +
-	"\ahealthy\x18\b \x01(\v2\x1f.gibbon.entity.v1.ActiveHealthyB'\xca\xf3\x18#\x10\x01\xaa\x02\x1eWhen a target becomes healthy.R\ahealthy\x12j\n" +
-	"\tunhealthy\x18\t \x01(\v2!.gibbon.entity.v1.ActiveUnhealthyB)\xca\xf3\x18%\x10\x01\xaa\x02 When a target becomes unhealthy.R\tunhealthy\x1aZ\n" +
+	"\aheaders\x18\a \x03(\v20.gibbon.entity.v1.ActiveHealthcheck.HeadersEntryB4\xca\xf3\x180\x82\x02\x0e\x9a\x02\vheader_name\xaa\x02\x1cHeaders of a probe, by name.R\aheaders\x12d\n" +
+	"\ahealthy\x18\b \x01(\v2\x1f.gibbon.entity.v1.ActiveHealthyB)\xca\xf3\x18%\x1a\x02{}\xaa\x02\x1eWhen a target becomes healthy.R\ahealthy\x12l\n" +
+	"\tunhealthy\x18\t \x01(\v2!.gibbon.entity.v1.ActiveUnhealthyB+\xca\xf3\x18'\x1a\x02{}\xaa\x02 When a target becomes unhealthy.R\tunhealthy\x1aZ\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x124\n" +
 	"\x05value\x18\x02 \x01(\v2\x1e.gibbon.entity.v1.HeaderValuesR\x05value:\x028\x01B\a\n" +
@@ -935,11 +935,11 @@ const file_gibbon_entity_v1_upstream_proto_rawDesc = "" +
 	"\t_intervalB\x0f\n" +
 	"\r_tcp_failuresB\v\n" +
 	"\t_timeoutsB\x10\n" +
-	"\x0e_http_failures\"\xd6\x02\n" +
+	"\x0e_http_failures\"\xda\x02\n" +
 	"\x12PassiveHealthcheck\x12m\n" +
-	"\x04type\x18\x01 \x01(\tBT\xca\xf3\x18P\x1a\x06\"http\"2\x03tcp2\x04http2\x05https2\x04grpc2\x05grpcs\xaa\x02&The protocol whose answers are judged.H\x00R\x04type\x88\x01\x01\x12^\n" +
-	"\ahealthy\x18\x02 \x01(\v2 .gibbon.entity.v1.PassiveHealthyB\"\xca\xf3\x18\x1e\x10\x01\xaa\x02\x19What speaks for a target.R\ahealthy\x12h\n" +
-	"\tunhealthy\x18\x03 \x01(\v2\".gibbon.entity.v1.PassiveUnhealthyB&\xca\xf3\x18\"\x10\x01\xaa\x02\x1dWhat speaks against a target.R\tunhealthyB\a\n" +
+	"\x04type\x18\x01 \x01(\tBT\xca\xf3\x18P\x1a\x06\"http\"2\x03tcp2\x04http2\x05https2\x04grpc2\x05grpcs\xaa\x02&The protocol whose answers are judged.H\x00R\x04type\x88\x01\x01\x12`\n" +
+	"\ahealthy\x18\x02 \x01(\v2 .gibbon.entity.v1.PassiveHealthyB$\xca\xf3\x18 \x1a\x02{}\xaa\x02\x19What speaks for a target.R\ahealthy\x12j\n" +
+	"\tunhealthy\x18\x03 \x01(\v2\".gibbon.entity.v1.PassiveUnhealthyB(\xca\xf3\x18$\x1a\x02{}\xaa\x02\x1dWhat speaks against a target.R\tunhealthyB\a\n" +
 	"\x05_type\"\xb5\x02\n" +
 	"\x0ePassiveHealthy\x12\xa9\x01\n" +
 	"\rhttp_statuses\x18\x01 \x03(\x05B\x83\x01\xca\xf3\x18\x7f\x1aM[200,201,202,203,204,205,206,207,208,226,300,301,302,303,304,305,306,307,308]\xfa\x01\x14J\x12\t\x00\x00\x00\x00\x00\x00Y@\x11\x00\x00\x00\x00\x008\x8f@\xaa\x02\x16Statuses of a success.R\fhttpStatuses\x12i\n" +
