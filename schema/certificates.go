@@ -22,6 +22,7 @@ var customs = map[string]struct {
 	"certificates_differ_in_type": {[]string{"cert", "cert_alt"}, certificatesDiffer},
 	"single_ca_certificate":       {[]string{"cert"}, singleCACertificate},
 	"jwk_loads":                   {[]string{"jwk", "kid"}, jwkLoads},
+	"order_holds":                 {[]string{"name", "ordering"}, orderHolds},
 	"pem_keys_load":               {[]string{"pem", "pem.private_key", "pem.public_key"}, pemKeysLoad},
 	"router_expression":           {append([]string{"expression", "priority", "regex_priority", "protocols"}, classicMatchers...), routerExpression},
 }

@@ -210,6 +210,7 @@ func TestCompileFormat(t *testing.T) {
 		{"what has always been there", stored(t, c, "consumers", uuid(9), `{"username":"bob"}`), FormatBase},
 		{"a plugin of a consumer", stored(t, c, "plugins", uuid(9), `{"name":"file-log","consumer":{"id":"`+uuid(4)+`"},"config":{"path":"/tmp/log"}}`), FormatBase},
 		{"a plugin of a group", stored(t, c, "plugins", uuid(9), `{"name":"file-log","consumer_group":{"id":"`+uuid(8)+`"},"config":{"path":"/tmp/log"}}`), Format},
+		{"a plugin with an order", stored(t, c, "plugins", uuid(9), `{"name":"file-log","ordering":{"before":{"access":["key-auth"]}},"config":{"path":"/tmp/log"}}`), Format},
 		{"a group", stored(t, c, "consumer_groups", uuid(9), `{"name":"gold"}`), FormatBase},
 		{"another workspace that is empty", stored(t, c, "workspaces", uuid(9), `{"name":"west"}`), FormatBase},
 		{"an entity of another workspace", of("west", stored(t, c, "consumers", uuid(9), `{"username":"bob"}`)), Format},

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,9 +19,14 @@ import (
 // Consumer is a consumer, ready for use.
 type Consumer struct {
 	ID, Username, CustomID string
+	// Groups are those that the consumer is in, sorted by name.
+	Groups []*ConsumerGroup
 	// JSON is the entity as the log object shows it.
 	JSON []byte
 }
+
+// ConsumerGroup is a group of consumers.
+type ConsumerGroup struct{ ID, Name string }
 
 // Credential is what a caller showed to prove who it is.
 type Credential struct {
@@ -38,6 +45,7 @@ type Consumers struct {
 	macs   sync.Pool // of hash.Hash with the pepper as their key
 	byID   map[string]*Consumer
 	byName map[string]*Consumer
+	groups map[string]*ConsumerGroup // by id
 	keys   map[[sha256.Size]byte]*Credential
 }
 
@@ -46,6 +54,7 @@ func NewConsumers() *Consumers {
 	c := &Consumers{
 		byID:   make(map[string]*Consumer),
 		byName: make(map[string]*Consumer),
+		groups: make(map[string]*ConsumerGroup),
 		keys:   make(map[[sha256.Size]byte]*Credential),
 	}
 	// The pepper never leaves the process: it only keeps the hashes from being
@@ -66,6 +75,28 @@ func (c *Consumers) Add(consumer *entitypb.Consumer, json []byte) {
 	if entry.Username != "" {
 		c.byName[entry.Username] = entry
 	}
+}
+
+// AddGroup puts a group into the set.
+func (c *Consumers) AddGroup(group *entitypb.ConsumerGroup) {
+	c.groups[group.GetId()] = &ConsumerGroup{ID: group.GetId(), Name: group.GetName()}
+}
+
+// AddMember puts a consumer into a group. Both must be in the set.
+func (c *Consumers) AddMember(m *entitypb.ConsumerGroupConsumer) error {
+	consumer, ok := c.byID[m.GetConsumer().GetId()]
+	if !ok {
+		return fmt.Errorf("consumer %q does not exist", m.GetConsumer().GetId())
+	}
+	group, ok := c.groups[m.GetConsumerGroup().GetId()]
+	if !ok {
+		return fmt.Errorf("consumer group %q does not exist", m.GetConsumerGroup().GetId())
+	}
+	at, _ := slices.BinarySearchFunc(consumer.Groups, group, func(a, b *ConsumerGroup) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	consumer.Groups = slices.Insert(consumer.Groups, at, group)
+	return nil
 }
 
 // AddKey puts an API key into the set. Its consumer must be there.

@@ -36,8 +36,8 @@ type exchange struct {
 	route   *runtime.Route   // nil when no route matched
 	service *runtime.Service // the way to the upstream
 	chain   *runtime.Chain
-	// chosen has the instance that runs for each entry of the chain; the first
-	// picked ones are settled.
+	// chosen has the instance that runs for each entry of the chain; nil: none.
+	// picked entries are settled, in the order of the access phase.
 	chosen []*runtime.Instance
 	picked int
 

@@ -10,13 +10,16 @@ import (
 	"github.com/gibbon-gateway/gibbon/dataplane/runtime"
 )
 
-// pick settles which instance runs for the next entry of the chain. What is
-// settled stays, also for the later phases.
+// pick settles which instance runs for the entry of the chain whose turn it is in
+// the access phase. What is settled stays, also for the later phases.
 func (x *exchange) pick() *runtime.Instance {
-	instance := x.chain.Entries[x.picked].Pick(x.req.Consumer)
-	x.chosen = append(x.chosen, instance)
+	if x.picked == 0 {
+		x.chosen = append(x.chosen, make([]*runtime.Instance, len(x.chain.Entries))...)
+	}
+	at := x.chain.Access(x.picked)
+	x.chosen[at] = x.chain.Entries[at].Pick(x.req.Consumer)
 	x.picked++
-	return instance
+	return x.chosen[at]
 }
 
 // pickRest settles what is left of the chain, without running it: a request that

@@ -111,6 +111,8 @@ type tenant struct {
 	// Most routes have no plugins of their own and share a chain with the others
 	// of their service.
 	chains map[string]*Chain
+	// circles are the circles of plugins' ordering that were told of.
+	circles map[string]bool
 }
 
 // tenant is that of the workspace which an entity belongs to.
@@ -123,7 +125,8 @@ func (b *builder) tenantOf(workspace string) *tenant {
 	if t == nil {
 		t = &tenant{
 			workspace: &Workspace{ID: b.config.WorkspaceIDs[workspace], Name: workspace},
-			consumers: plugin.NewConsumers(), plugins: newIndex(), chains: make(map[string]*Chain),
+			consumers: plugin.NewConsumers(), plugins: newIndex(),
+			chains: make(map[string]*Chain), circles: make(map[string]bool),
 		}
 		b.tenants[workspace] = t
 	}
@@ -143,6 +146,14 @@ func (b *builder) readConsumers() {
 	for _, consumer := range b.config.Consumers {
 		t := b.tenant(consumer)
 		t.consumers.Add(consumer, render(consumer, t.workspace))
+	}
+	for _, group := range b.config.Groups {
+		b.tenant(group).consumers.AddGroup(group)
+	}
+	for _, member := range b.config.Members {
+		if err := b.tenant(member).consumers.AddMember(member); err != nil {
+			b.problems.add(Problem{Kind: "consumer_group_consumers", ID: member.GetId(), Message: err.Error()})
+		}
 	}
 	for _, key := range b.config.Keys {
 		if err := b.tenant(key).consumers.AddKey(key); err != nil {
@@ -172,6 +183,10 @@ func (b *builder) readPlugins() {
 			problem.Field, problem.Message = "config", err.Error()
 			b.problems.add(problem)
 			continue
+		}
+		if p.GetConsumer() != nil && p.GetConsumerGroup() != nil {
+			b.Log.Warn("a plugin that is bound to both a consumer and a consumer group never runs",
+				"plugin", p.GetName(), "plugin_id", p.GetId())
 		}
 		b.tenant(p).plugins.add(instance, p)
 	}
@@ -216,7 +231,30 @@ func (b *builder) instance(entry plugin.Plugin, p *entitypb.Plugin) (instance *I
 	if handler.Close != nil {
 		b.rt.closers = append(b.rt.closers, closer{id: p.GetId(), name: p.GetName(), Closer: handler.Close})
 	}
-	return &Instance{Name: p.GetName(), ID: p.GetId(), Handler: handler, priority: entry.Info().GetPriority()}, nil
+	instance = &Instance{Name: p.GetName(), ID: p.GetId(), Handler: handler, priority: entry.Info().GetPriority()}
+	if o := p.GetOrdering(); o != nil {
+		if p.GetConsumer() == nil && p.GetConsumerGroup() == nil {
+			instance.before, instance.after = o.GetBefore().GetAccess(), o.GetAfter().GetAccess()
+		} else {
+			b.Log.Warn("the ordering of a plugin is ignored, since the order is settled before a consumer is known",
+				"plugin", p.GetName(), "plugin_id", p.GetId())
+		}
+	}
+	return instance, nil
+}
+
+// chain compiles the plugins of a route, or of a service, in a workspace. Where
+// their ordering cannot be had the priorities alone count: so Kong's clients
+// expect, and the control plane cannot see all that meets on a route.
+func (b *builder) chain(t *tenant, route, service string) *Chain {
+	chain, err := t.plugins.chain(route, service)
+	if err != nil && !t.circles[err.Error()] {
+		// Once is enough: what runs everywhere is in every chain.
+		t.circles[err.Error()] = true
+		b.Log.Warn("plugins run in the order of their priorities", "workspace", t.workspace.Name,
+			"route_id", route, "service_id", service, "error", err)
+	}
+	return chain
 }
 
 func (b *builder) readRoutes(services map[string]*Service) {
@@ -244,16 +282,16 @@ func (b *builder) readRoutes(services map[string]*Service) {
 	}
 	// A request without a route is nobody's but the default workspace's.
 	unrouted := b.tenantOf(DefaultWorkspace)
-	b.rt.unrouted, b.rt.global = unrouted.workspace, unrouted.plugins.chain("", "")
+	b.rt.unrouted, b.rt.global = unrouted.workspace, b.chain(unrouted, "", "")
 	b.rt.routes = make(map[*entitypb.Route]*Route, len(b.config.Routes))
 	for _, r := range b.config.Routes {
 		service, t := r.GetService().GetId(), b.tenant(r)
 		chain := t.chains[service]
 		switch {
 		case len(t.plugins.byRoute[r.GetId()]) > 0:
-			chain = t.plugins.chain(r.GetId(), service)
+			chain = b.chain(t, r.GetId(), service)
 		case chain == nil:
-			chain = t.plugins.chain("", service)
+			chain = b.chain(t, "", service)
 			t.chains[service] = chain
 		}
 		b.rt.routes[r] = &Route{

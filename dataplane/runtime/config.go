@@ -28,6 +28,8 @@ type Config struct {
 	Consumers    []*entitypb.Consumer
 	Certificates []*entitypb.Certificate
 	Keys         []*entitypb.KeyauthCredential
+	Groups       []*entitypb.ConsumerGroup
+	Members      []*entitypb.ConsumerGroupConsumer
 
 	// Workspaces has the names of the entities' workspaces. An entity that is not
 	// in it belongs to DefaultWorkspace, or is of a kind that belongs to none.
@@ -70,6 +72,10 @@ func Decode(snapshot *clusterpb.Snapshot) (*Config, error) {
 			err = decode(c, group, &c.Certificates)
 		case "keyauth_credentials":
 			err = decode(c, group, &c.Keys)
+		case "consumer_groups":
+			err = decode(c, group, &c.Groups)
+		case "consumer_group_consumers":
+			err = decode(c, group, &c.Members)
 		}
 		if err != nil {
 			return nil, err

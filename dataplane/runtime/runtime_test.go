@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -80,62 +81,172 @@ func routes() []*entitypb.Route {
 	return all
 }
 
-// The most specific instance runs, in Kong's order of scopes.
-func TestScopes(t *testing.T) {
-	// From the least to the most specific; each is named by what it is bound to.
-	scopes := []struct{ route, service, consumer string }{
-		{"", "", ""}, {"", "s1", ""}, {"r1", "", ""}, {"", "", "c1"}, {"r1", "s1", ""}, {"", "s1", "c1"}, {"r1", "", "c1"}, {"r1", "s1", "c1"},
+// scope is what an instance is bound to.
+type scope struct{ route, service, consumer, group string }
+
+func (s scope) String() string { return s.route + "/" + s.service + "/" + s.consumer + "/" + s.group }
+
+func (s scope) instance(name string) *entitypb.Plugin {
+	p := instance(s.String(), name, s.route, s.service, s.consumer)
+	p.ConsumerGroup = ref(s.group)
+	return p
+}
+
+// picked is the instance that runs for a request, "" for none.
+func picked(t *testing.T, config *runtime.Config, path string, consumer *plugin.Consumer) string {
+	t.Helper()
+	rt, err := runtime.BuildConfig(config, options(t, new(runtime.Keeper), new(counted).plugin("key-auth")))
+	if err != nil {
+		t.Fatal(err)
 	}
-	name := func(i int) string {
-		return fmt.Sprintf("%s/%s/%s", scopes[i].route, scopes[i].service, scopes[i].consumer)
+	defer rt.Release()
+	_, route, ok := rt.Match(&router.Request{Method: "GET", Scheme: "http", Path: path})
+	if !ok {
+		t.Fatalf("no route for %s", path)
+	}
+	got := ""
+	for i := range route.Chain.Entries {
+		if instance := route.Chain.Entries[i].Pick(consumer); instance != nil {
+			got = instance.ID
+		}
+	}
+	return got
+}
+
+// The most specific instance runs, in the order of scopes of Kong's Enterprise
+// edition.
+func TestScopes(t *testing.T) {
+	// From the most to the least specific.
+	scopes := []scope{
+		{"r1", "s1", "c1", ""},
+		{"r1", "s1", "", "g1"},
+		{"r1", "", "c1", ""},
+		{"", "s1", "c1", ""},
+		{"r1", "", "", "g1"},
+		{"", "s1", "", "g1"},
+		{"r1", "s1", "", ""},
+		{"", "", "c1", ""},
+		{"", "", "", "g1"},
+		{"r1", "", "", ""},
+		{"", "s1", "", ""},
+		{"", "", "", ""},
+	}
+	group := []*plugin.ConsumerGroup{{ID: "g1", Name: "gold"}}
+	for _, tt := range []struct {
+		name, path string
+		consumer   *plugin.Consumer
+		applies    func(scope) bool
+	}{
+		{"all that there is", "/r1", &plugin.Consumer{ID: "c1", Groups: group}, func(scope) bool { return true }},
+		{"nobody", "/r1", nil, func(s scope) bool { return s.consumer == "" && s.group == "" }},
+		{"no group", "/r1", &plugin.Consumer{ID: "c1"}, func(s scope) bool { return s.group == "" }},
+		{"the group alone", "/r1", &plugin.Consumer{ID: "c2", Groups: group}, func(s scope) bool { return s.consumer == "" }},
+		{"neither", "/r1", &plugin.Consumer{ID: "c2", Groups: []*plugin.ConsumerGroup{{ID: "g2"}}}, func(s scope) bool { return s.consumer == "" && s.group == "" }},
+		{"another route", "/r2", &plugin.Consumer{ID: "c1", Groups: group}, func(s scope) bool { return s.route == "" && s.service == "" }},
+		{"another route, nobody", "/r2", nil, func(s scope) bool { return s == scope{} }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			// Each scope with all that are less specific, in any order: the best that
+			// applies wins.
+			for best := range scopes {
+				config := &runtime.Config{Services: services(), Routes: routes()}
+				want := ""
+				for _, s := range scopes[best:] {
+					config.Plugins = append(config.Plugins, s.instance("key-auth"))
+					if want == "" && tt.applies(s) {
+						want = s.String()
+					}
+				}
+				rand.Shuffle(len(config.Plugins), func(i, j int) {
+					config.Plugins[i], config.Plugins[j] = config.Plugins[j], config.Plugins[i]
+				})
+				if got := picked(t, config, tt.path, tt.consumer); got != want {
+					t.Errorf("from %s on: %q runs, want %q", scopes[best], got, want)
+				}
+			}
+			// Each pair.
+			for i, first := range scopes {
+				for _, second := range scopes[i+1:] {
+					want := ""
+					for _, s := range []scope{second, first} {
+						if tt.applies(s) {
+							want = s.String()
+						}
+					}
+					config := &runtime.Config{Services: services(), Routes: routes(), Plugins: []*entitypb.Plugin{second.instance("key-auth"), first.instance("key-auth")}}
+					if got := picked(t, config, tt.path, tt.consumer); got != want {
+						t.Errorf("%s and %s: %q runs, want %q", first, second, got, want)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Of several groups the one whose name sorts first decides, where their instances
+// are equally specific.
+func TestGroups(t *testing.T) {
+	member := func(group string) *entitypb.ConsumerGroupConsumer {
+		return &entitypb.ConsumerGroupConsumer{Id: "m-" + group, Consumer: ref("c1"), ConsumerGroup: ref(group)}
+	}
+	base := func(plugins ...scope) *runtime.Config {
+		config := &runtime.Config{
+			Services: services(), Routes: routes(),
+			Consumers: []*entitypb.Consumer{{Id: "c1", Username: proto.String("alice")}},
+			Groups: []*entitypb.ConsumerGroup{
+				{Id: "g1", Name: "silver"}, {Id: "g2", Name: "bronze"}, {Id: "g3", Name: "gold"}, {Id: "g4", Name: "aaa"},
+			},
+			Members: []*entitypb.ConsumerGroupConsumer{member("g1"), member("g2"), member("g3")},
+		}
+		for _, s := range plugins {
+			config.Plugins = append(config.Plugins, s.instance("key-auth"))
+		}
+		return config
+	}
+	// The consumer as the plugins of the configuration find it.
+	var consumers *plugin.Consumers
+	spy := plugin.Of("file-log", func(_ *pluginpb.FileLog, env plugin.Env) (struct{}, error) {
+		consumers = env.Consumers
+		return struct{}{}, nil
+	})
+	config := base()
+	config.Plugins = append(config.Plugins, instance("spy", "file-log", "", "", ""))
+	rt, err := runtime.BuildConfig(config, options(t, new(runtime.Keeper), spy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rt.Release()
+	alice, ok := consumers.Find("alice")
+	if !ok {
+		t.Fatal("the consumer is not there")
+	}
+	var names []string
+	for _, g := range alice.Groups {
+		names = append(names, g.Name)
+	}
+	if diff := cmp.Diff([]string{"bronze", "gold", "silver"}, names); diff != "" {
+		t.Errorf("groups (-want +got):\n%s", diff)
 	}
 	for _, tt := range []struct {
-		route, consumer string
-		applies         func(i int) bool
+		name    string
+		plugins []scope
+		want    string
 	}{
-		{"/r1", "c1", func(int) bool { return true }},
-		{"/r1", "", func(i int) bool { return scopes[i].consumer == "" }},
-		{"/r1", "c2", func(i int) bool { return scopes[i].consumer == "" }},
-		{"/r2", "c1", func(i int) bool { return scopes[i].route == "" && scopes[i].service == "" }},
-		{"/r2", "", func(i int) bool { return i == 0 }},
+		{"the first name", []scope{{group: "g1"}, {group: "g2"}, {group: "g3"}, {group: "g4"}}, "///g2"},
+		{"the first that has one", []scope{{group: "g1"}, {group: "g3"}, {group: "g4"}}, "///g3"},
+		{"the more specific before the name", []scope{{group: "g2"}, {group: "g1", route: "r1"}}, "r1///g1"},
+		{"none of another's groups", []scope{{group: "g4"}}, ""},
+		{"both a consumer and a group", []scope{{group: "g2", consumer: "c1"}}, ""},
 	} {
-		// Every set of instances: the best that applies wins.
-		for set := range 1 << len(scopes) {
-			config := &runtime.Config{Services: services(), Routes: routes()}
-			want := ""
-			for i, s := range scopes {
-				if set&(1<<i) == 0 {
-					continue
-				}
-				config.Plugins = append(config.Plugins, instance(name(i), "key-auth", s.route, s.service, s.consumer))
-				if tt.applies(i) {
-					want = name(i)
-				}
-			}
-			c := new(counted)
-			rt, err := runtime.BuildConfig(config, options(t, new(runtime.Keeper), c.plugin("key-auth")))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var consumer *plugin.Consumer
-			if tt.consumer != "" {
-				consumer = &plugin.Consumer{ID: tt.consumer}
-			}
-			_, route, ok := rt.Match(&router.Request{Method: "GET", Scheme: "http", Path: tt.route})
-			if !ok {
-				t.Fatalf("no route for %s", tt.route)
-			}
-			got := ""
-			for i := range route.Chain.Entries {
-				if instance := route.Chain.Entries[i].Pick(consumer); instance != nil {
-					got = instance.ID
-				}
-			}
-			if got != want {
-				t.Errorf("%s with consumer %q, set %08b: %q runs, want %q", tt.route, tt.consumer, set, got, want)
-			}
-			rt.Release()
+		if got := picked(t, base(tt.plugins...), "/r1", alice); got != tt.want {
+			t.Errorf("%s: %q runs, want %q", tt.name, got, tt.want)
 		}
+	}
+	bad := base()
+	bad.Members = append(bad.Members, member("g9"))
+	var refused *runtime.BuildError
+	if _, err := runtime.BuildConfig(bad, options(t, new(runtime.Keeper))); !errors.As(err, &refused) || refused.Problems[0].ID != "m-g9" {
+		t.Errorf("a membership of no group: %v, want a BuildError that names it", err)
 	}
 }
 
@@ -189,6 +300,91 @@ func TestOrder(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"a", "file-log"}, names(global)); diff != "" {
 		t.Errorf("order without a route (-want +got):\n%s", diff)
+	}
+}
+
+// Instances may ask to run before or after others in the access phase.
+func TestOrdering(t *testing.T) {
+	// The names are the priorities: z runs first.
+	all := []string{"z", "y", "x", "w", "v"}
+	var plugins []plugin.Plugin
+	for _, name := range all {
+		plugins = append(plugins, new(counted).plugin(name))
+	}
+	type wish struct{ before, after []string }
+	for _, tt := range []struct {
+		name   string
+		wishes map[string]wish
+		want   string
+		circle bool
+	}{
+		{"nothing asked", nil, "zyxwv", false},
+		{"before", map[string]wish{"v": {before: []string{"y"}}}, "zvyxw", false},
+		{"after", map[string]wish{"z": {after: []string{"x"}}}, "yxzwv", false},
+		{"what is so already", map[string]wish{"z": {before: []string{"v"}}, "v": {after: []string{"z"}}}, "zyxwv", false},
+		{"before several", map[string]wish{"v": {before: []string{"x", "z"}}}, "vzyxw", false},
+		{"after several", map[string]wish{"z": {after: []string{"y", "w"}}}, "yxwzv", false},
+		{"two before one", map[string]wish{"v": {before: []string{"y"}}, "w": {before: []string{"y"}}}, "zwvyx", false},
+		{"two after one", map[string]wish{"z": {after: []string{"w"}}, "y": {after: []string{"w"}}}, "xwzyv", false},
+		{"a chain", map[string]wish{"v": {before: []string{"w"}}, "w": {before: []string{"z"}}}, "vwzyx", false},
+		{"both at once", map[string]wish{"x": {before: []string{"y"}, after: []string{"v"}}}, "zvxyw", false},
+		{"after one that waits", map[string]wish{"z": {after: []string{"x"}}, "y": {after: []string{"z"}}}, "xzywv", false},
+		{"one that is not there", map[string]wish{"v": {before: []string{"unheard-of"}, after: []string{"unheard-of"}}}, "zyxwv", false},
+		{"two before each other", map[string]wish{"v": {before: []string{"w"}}, "w": {before: []string{"v"}}}, "zyxwv", true},
+		{"two after each other", map[string]wish{"v": {after: []string{"w"}}, "w": {after: []string{"v"}}}, "zyxwv", true},
+		{"a longer circle", map[string]wish{"z": {after: []string{"v"}}, "v": {after: []string{"x"}}, "x": {after: []string{"z"}}}, "zyxwv", true},
+		{"itself", map[string]wish{"x": {before: []string{"x"}}}, "zyxwv", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			config := &runtime.Config{Services: services(), Routes: routes()}
+			for _, name := range all {
+				p := instance(name, name, "", "", "")
+				if w, ok := tt.wishes[name]; ok {
+					p.Ordering = &entitypb.PluginOrdering{
+						Before: &entitypb.PluginPhases{Access: w.before}, After: &entitypb.PluginPhases{Access: w.after},
+					}
+				}
+				config.Plugins = append(config.Plugins, p)
+			}
+			var log strings.Builder
+			o := options(t, new(runtime.Keeper), plugins...)
+			o.Log = slog.New(slog.NewTextHandler(&log, nil))
+			rt, err := runtime.BuildConfig(config, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer rt.Release()
+			_, route, _ := rt.Match(&router.Request{Method: "GET", Scheme: "http", Path: "/r1"})
+			access, rest := "", ""
+			for i := range route.Chain.Entries {
+				rest += route.Chain.Entries[i].Pick(nil).Name
+				access += route.Chain.Entries[route.Chain.Access(i)].Pick(nil).Name
+			}
+			if access != tt.want {
+				t.Errorf("the order is %s, want %s", access, tt.want)
+			}
+			if rest != "zyxwv" {
+				t.Errorf("the order of the other phases is %s", rest)
+			}
+			if warned := strings.Contains(log.String(), "circle"); warned != tt.circle {
+				t.Errorf("a warning: %t, want %t\n%s", warned, tt.circle, log.String())
+			}
+		})
+	}
+	// An instance that runs for a consumer only cannot be moved.
+	bound := instance("v", "v", "", "", "c1")
+	bound.Ordering = &entitypb.PluginOrdering{Before: &entitypb.PluginPhases{Access: []string{"z"}}}
+	var log strings.Builder
+	o := options(t, new(runtime.Keeper), plugins...)
+	o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	rt, err := runtime.BuildConfig(&runtime.Config{Services: services(), Routes: routes(), Plugins: []*entitypb.Plugin{instance("z", "z", "", "", ""), bound}}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rt.Release()
+	_, route, _ := rt.Match(&router.Request{Method: "GET", Scheme: "http", Path: "/r1"})
+	if route.Chain.Access(0) != 0 || !strings.Contains(log.String(), "ordering of a plugin is ignored") {
+		t.Errorf("the first one is %d; logged:\n%s", route.Chain.Access(0), log.String())
 	}
 }
 

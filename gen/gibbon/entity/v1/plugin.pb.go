@@ -38,6 +38,7 @@ type Plugin struct {
 	Config        []byte                 `protobuf:"bytes,10,opt,name=config,proto3" json:"config,omitempty"`
 	Protocols     []string               `protobuf:"bytes,11,rep,name=protocols,proto3" json:"protocols,omitempty"`
 	Enabled       bool                   `protobuf:"varint,12,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	Ordering      *PluginOrdering        `protobuf:"bytes,13,opt,name=ordering,proto3" json:"ordering,omitempty"`
 	Tags          []string               `protobuf:"bytes,14,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -157,9 +158,114 @@ func (x *Plugin) GetEnabled() bool {
 	return false
 }
 
+func (x *Plugin) GetOrdering() *PluginOrdering {
+	if x != nil {
+		return x.Ordering
+	}
+	return nil
+}
+
 func (x *Plugin) GetTags() []string {
 	if x != nil {
 		return x.Tags
+	}
+	return nil
+}
+
+// PluginOrdering moves a plugin in the order of phases.
+type PluginOrdering struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Before        *PluginPhases          `protobuf:"bytes,1,opt,name=before,proto3" json:"before,omitempty"`
+	After         *PluginPhases          `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PluginOrdering) Reset() {
+	*x = PluginOrdering{}
+	mi := &file_gibbon_entity_v1_plugin_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PluginOrdering) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PluginOrdering) ProtoMessage() {}
+
+func (x *PluginOrdering) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_entity_v1_plugin_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PluginOrdering.ProtoReflect.Descriptor instead.
+func (*PluginOrdering) Descriptor() ([]byte, []int) {
+	return file_gibbon_entity_v1_plugin_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PluginOrdering) GetBefore() *PluginPhases {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *PluginOrdering) GetAfter() *PluginPhases {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+// PluginPhases names plugins for each phase whose order can be changed.
+type PluginPhases struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Access        []string               `protobuf:"bytes,1,rep,name=access,proto3" json:"access,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PluginPhases) Reset() {
+	*x = PluginPhases{}
+	mi := &file_gibbon_entity_v1_plugin_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PluginPhases) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PluginPhases) ProtoMessage() {}
+
+func (x *PluginPhases) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_entity_v1_plugin_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PluginPhases.ProtoReflect.Descriptor instead.
+func (*PluginPhases) Descriptor() ([]byte, []int) {
+	return file_gibbon_entity_v1_plugin_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PluginPhases) GetAccess() []string {
+	if x != nil {
+		return x.Access
 	}
 	return nil
 }
@@ -168,7 +274,7 @@ var File_gibbon_entity_v1_plugin_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_plugin_proto_rawDesc = "" +
 	"\n" +
-	"\x1dgibbon/entity/v1/plugin.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\x9c\r\n" +
+	"\x1dgibbon/entity/v1/plugin.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xb4\x0e\n" +
 	"\x06Plugin\x126\n" +
 	"\x02id\x18\x01 \x01(\tB&\xca\xf3\x18\"\xa8\x01\x01\xb0\x01\x01\xaa\x02\x19The plugin instance's id.R\x02id\x122\n" +
 	"\x04name\x18\x02 \x01(\tB\x1e\xca\xf3\x18\x1a\x10\x01\xaa\x02\x12The plugin's name.\xd0\x02\x01R\x04name\x12\\\n" +
@@ -184,8 +290,10 @@ const file_gibbon_entity_v1_plugin_proto_rawDesc = "" +
 	"\x06config\x18\n" +
 	" \x01(\fB*\xca\xf3\x18&\b\x02\x10\x01\xaa\x02\x1fThe plugin's own configuration.R\x06config\x12\x90\x01\n" +
 	"\tprotocols\x18\v \x03(\tBr\xca\xf3\x18n\b\x01\x10\x01\x1a\x1f[\"grpc\",\"grpcs\",\"http\",\"https\"]\xfa\x01\x1a2\x04grpc2\x05grpcs2\x04http2\x05https\xaa\x02)The protocols that the instance runs for.R\tprotocols\x12K\n" +
-	"\aenabled\x18\f \x01(\bB1\xca\xf3\x18-\x10\x01\x1a\x04true\xaa\x02\x1fA disabled instance is not run.\xd0\x02\x01R\aenabled\x12H\n" +
-	"\x04tags\x18\x0e \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags:\x8e\x03\xd2\xf3\x18\x89\x03\n" +
+	"\aenabled\x18\f \x01(\bB1\xca\xf3\x18-\x10\x01\x1a\x04true\xaa\x02\x1fA disabled instance is not run.\xd0\x02\x01R\aenabled\x12\x88\x01\n" +
+	"\bordering\x18\r \x01(\v2 .gibbon.entity.v1.PluginOrderingBJ\xca\xf3\x18F\x1a\x04null\xaa\x02:Run before or after other plugins than the priorities say.\xe8\x02\x02R\bordering\x12H\n" +
+	"\x04tags\x18\x0e \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags:\xa1\x03\xca\xf3\x18\x0f\n" +
+	"\rZ\vorder_holds\xd2\xf3\x18\x89\x03\n" +
 	"\aplugins\"\rinstance_name20\n" +
 	"\x04name\n" +
 	"\x05route\n" +
@@ -194,7 +302,12 @@ const file_gibbon_entity_v1_plugin_proto_rawDesc = "" +
 	"\x0econsumer_group:\x04nameH\x01Z\x04nameb?\n" +
 	"\tprotocols\x12\x05route\"+must match the associated route's protocolsbn\n" +
 	"\tprotocols\x12\aservice\x1a\x06routes\"Pmust match the protocols of at least one route pointing to this Plugin's service\x8a\x01\x04name\x8a\x01\x05route\x8a\x01\aservice\x8a\x01\bconsumer\x8a\x01\x0fconsumer_group?\xfa\x01Gplugin '%s' not enabled; add it to the 'plugins' configuration propertyB\x10\n" +
-	"\x0e_instance_nameJ\x04\b\r\x10\x0eB@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1;entitypbb\x06proto3"
+	"\x0e_instance_name\"\xe3\x01\n" +
+	"\x0ePluginOrdering\x12i\n" +
+	"\x06before\x18\x01 \x01(\v2\x1e.gibbon.entity.v1.PluginPhasesB1\xca\xf3\x18-\xaa\x02*The plugins that it runs before, by phase.R\x06before\x12f\n" +
+	"\x05after\x18\x02 \x01(\v2\x1e.gibbon.entity.v1.PluginPhasesB0\xca\xf3\x18,\xaa\x02)The plugins that it runs after, by phase.R\x05after\"V\n" +
+	"\fPluginPhases\x12F\n" +
+	"\x06access\x18\x01 \x03(\tB.\xca\xf3\x18*\xaa\x02'Names of plugins, for the access phase.R\x06accessB@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1;entitypbb\x06proto3"
 
 var (
 	file_gibbon_entity_v1_plugin_proto_rawDescOnce sync.Once
@@ -208,21 +321,26 @@ func file_gibbon_entity_v1_plugin_proto_rawDescGZIP() []byte {
 	return file_gibbon_entity_v1_plugin_proto_rawDescData
 }
 
-var file_gibbon_entity_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_gibbon_entity_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_gibbon_entity_v1_plugin_proto_goTypes = []any{
-	(*Plugin)(nil),    // 0: gibbon.entity.v1.Plugin
-	(*Reference)(nil), // 1: gibbon.entity.v1.Reference
+	(*Plugin)(nil),         // 0: gibbon.entity.v1.Plugin
+	(*PluginOrdering)(nil), // 1: gibbon.entity.v1.PluginOrdering
+	(*PluginPhases)(nil),   // 2: gibbon.entity.v1.PluginPhases
+	(*Reference)(nil),      // 3: gibbon.entity.v1.Reference
 }
 var file_gibbon_entity_v1_plugin_proto_depIdxs = []int32{
-	1, // 0: gibbon.entity.v1.Plugin.route:type_name -> gibbon.entity.v1.Reference
-	1, // 1: gibbon.entity.v1.Plugin.service:type_name -> gibbon.entity.v1.Reference
-	1, // 2: gibbon.entity.v1.Plugin.consumer:type_name -> gibbon.entity.v1.Reference
-	1, // 3: gibbon.entity.v1.Plugin.consumer_group:type_name -> gibbon.entity.v1.Reference
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	3, // 0: gibbon.entity.v1.Plugin.route:type_name -> gibbon.entity.v1.Reference
+	3, // 1: gibbon.entity.v1.Plugin.service:type_name -> gibbon.entity.v1.Reference
+	3, // 2: gibbon.entity.v1.Plugin.consumer:type_name -> gibbon.entity.v1.Reference
+	3, // 3: gibbon.entity.v1.Plugin.consumer_group:type_name -> gibbon.entity.v1.Reference
+	1, // 4: gibbon.entity.v1.Plugin.ordering:type_name -> gibbon.entity.v1.PluginOrdering
+	2, // 5: gibbon.entity.v1.PluginOrdering.before:type_name -> gibbon.entity.v1.PluginPhases
+	2, // 6: gibbon.entity.v1.PluginOrdering.after:type_name -> gibbon.entity.v1.PluginPhases
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_gibbon_entity_v1_plugin_proto_init() }
@@ -238,7 +356,7 @@ func file_gibbon_entity_v1_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gibbon_entity_v1_plugin_proto_rawDesc), len(file_gibbon_entity_v1_plugin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
