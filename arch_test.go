@@ -48,8 +48,9 @@ var arrows = []arrow{
 	{"cmd/...", from(foundation, "cmd/...", "controlplane/...", "dataplane/...", "migrations/...", "web/...")},
 
 	{"controlplane", from(foundation, "controlplane/...", "migrations/...", "web/...")},
-	{"controlplane/admin/...", from(foundation, "controlplane/admin/...", "controlplane/store", "web/...")},
+	{"controlplane/admin/...", from(foundation, "controlplane/admin/...", "controlplane/declarative", "controlplane/history", "controlplane/store", "web/...")},
 	{"controlplane/declarative/...", from(foundation, "controlplane/declarative/...", "controlplane/store")},
+	{"controlplane/history/...", from(foundation, "controlplane/history/...", "controlplane/store")},
 	{"controlplane/snapshot/...", from(foundation, "controlplane/snapshot/...", "controlplane/store")},
 	{"controlplane/publish/...", from(foundation, "controlplane/publish/...", "controlplane/snapshot", "controlplane/store")},
 	{"controlplane/store", foundation},
@@ -82,6 +83,7 @@ var arrows = []arrow{
 // best tested together with the real one of what stands around them.
 var testArrows = []arrow{
 	{"controlplane/admin/...", []string{"controlplane/store/..."}},                                      // a real store
+	{"controlplane/history/...", []string{"controlplane/declarative", "controlplane/store/..."}},        // a real store, and a whole state as text
 	{"controlplane/declarative/...", []string{"controlplane/store/..."}},                                // a real store
 	{"dataplane/plugins/...", []string{"dataplane/proxy/...", "dataplane/router", "dataplane/runtime"}}, // a real gateway
 }

@@ -26,7 +26,7 @@ func (s *Schema) Complete(in Document, at time.Time) Document {
 // patch has replaces what there was, and null clears. The id stays; updated_at
 // becomes at. The patch must have gone through Expand.
 func (s *Schema) Merge(current, patch Document, at time.Time) Document {
-	current = s.renewed(current)
+	current = s.Renewed(current)
 	key := s.entity.GetSubschemaKey()
 	chosen := current
 	if k := patch.Get(key); key != "" && !k.IsAbsent() {

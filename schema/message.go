@@ -34,7 +34,7 @@ func (s *Schema) Unmarshal(doc Document, into proto.Message) error {
 		return fmt.Errorf("%s: not an object", s.Kind())
 	}
 	proto.Reset(into)
-	if err := setRecord(m, s.renewed(doc)); err != nil {
+	if err := setRecord(m, s.Renewed(doc)); err != nil {
 		return fmt.Errorf("%s: %w", s.Kind(), err)
 	}
 	return nil

@@ -23,10 +23,10 @@ func (s *Schema) Render(doc Document, at time.Time) Document {
 	return Object(append(out.Members(), Member{"ttl", left})...)
 }
 
-// renewed is a stored entity in the shape that the schema has now, hidden
+// Renewed is a stored entity in the shape that the schema has now, hidden
 // fields included: what another release knew is dropped, which would be an
 // unknown field of every PATCH, and what it did not know is filled in.
-func (s *Schema) renewed(stored Document) Document {
+func (s *Schema) Renewed(stored Document) Document {
 	rec, _ := s.shape(stored)
 	out := renderer{}.record(rec, stored)
 	for _, f := range s.record.hidden {

@@ -35,6 +35,7 @@ const (
 	codeUniqueKey          = 10
 	codeOptions            = 11
 	codeForeignKeyUnsolved = 13
+	codeDeclarative        = 14
 	codeReferenced         = 19
 )
 
@@ -406,6 +407,7 @@ func asError(err error) *Error {
 		inUse     *store.ReferencedError
 		taken     *store.UniqueError
 		oversized *http.MaxBytesError
+		version   *store.VersionError
 	)
 	switch {
 	case errors.As(err, &answer):
@@ -432,6 +434,8 @@ func asError(err error) *Error {
 		return errTaken(key(taken.Field, schema.String(taken.Value)))
 	case errors.As(err, &oversized):
 		return errTooLarge()
+	case errors.As(err, &version):
+		return plain(http.StatusNotFound, version.Error())
 	case errors.Is(err, store.ErrNotFound):
 		return errNotFound()
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrConflict),

@@ -54,6 +54,11 @@ var permissions = map[string]permission{
 	adminpb.ConsumerGroups_PutOverride_FullMethodName:    write,
 	adminpb.ConsumerGroups_DeleteOverride_FullMethodName: write,
 
+	adminpb.History_Versions_FullMethodName: read,
+	adminpb.History_Version_FullMethodName:  read,
+	adminpb.History_Diff_FullMethodName:     read,
+	adminpb.History_Rollback_FullMethodName: write,
+
 	adminpb.Upstreams_Health_FullMethodName:        read,
 	adminpb.Upstreams_AllTargets_FullMethodName:    read,
 	adminpb.Upstreams_MarkHealthy_FullMethodName:   write,

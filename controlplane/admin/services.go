@@ -61,6 +61,13 @@ func (s *Server) services() []service {
 			},
 		},
 		{
+			"History",
+			func(r grpc.ServiceRegistrar) { adminpb.RegisterHistoryServer(r, &versions{server: s}) },
+			func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+				return adminpb.RegisterHistoryHandlerClient(ctx, mux, adminpb.NewHistoryClient(conn))
+			},
+		},
+		{
 			"Parts",
 			func(r grpc.ServiceRegistrar) { adminpb.RegisterPartsServer(r, &parts{server: s}) },
 			func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {

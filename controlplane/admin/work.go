@@ -36,10 +36,11 @@ type work struct {
 
 type takenKey struct{ kind, field, value string }
 
-// update runs a transaction and waits until its version is live.
+// update runs a transaction of the call's workspace and waits until its version
+// is live.
 func (s *Server) update(ctx context.Context, f func(*work) error) error {
 	uniques := map[takenKey]schema.Document{}
-	version, err := s.cfg.Store.Update(ctx, actorOf(ctx), func(tx store.Tx) error {
+	_, err := s.commit(ctx, func(tx store.Tx) error {
 		w := &work{view: view{tx, workspaceIn(ctx), s.cfg.Catalogue}, server: s, tx: tx, now: time.Now(), uniques: uniques}
 		if err := w.hold(); err != nil {
 			return err
@@ -52,16 +53,20 @@ func (s *Server) update(ctx context.Context, f func(*work) error) error {
 			return errTaken(fields)
 		}
 	}
-	if err != nil {
-		return err
-	}
-	if s.cfg.Live != nil {
+	return err
+}
+
+// commit runs a transaction of the caller's, waits until its version is live, and
+// returns that.
+func (s *Server) commit(ctx context.Context, f func(store.Tx) error) (store.Version, error) {
+	version, err := s.cfg.Store.Update(ctx, actorOf(ctx), f)
+	if err == nil && s.cfg.Live != nil {
 		// The change is on disk. Whether it is live in time or not, it is done.
 		ctx, cancel := context.WithTimeout(ctx, liveTime)
 		defer cancel()
 		s.cfg.Live(ctx, version)
 	}
-	return nil
+	return version, err
 }
 
 // insert adds an entity.
