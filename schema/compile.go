@@ -175,11 +175,14 @@ func (c *compiler) record(m protoreflect.MessageDescriptor) (*record, error) {
 
 func compileShorthand(sh *schemapb.Shorthand) (*shorthand, error) {
 	f := &field{name: sh.GetName(), rules: &schemapb.Field{Deprecation: sh.GetDeprecation()}}
-	i := slices.Index(typeNames[:typeBoolean+1], sh.GetType())
+	i := slices.Index(typeNames[:typeArray+1], sh.GetType())
 	if i < 0 {
-		return nil, fmt.Errorf("%q is no scalar type", sh.GetType())
+		return nil, fmt.Errorf("%q is neither a scalar type nor array", sh.GetType())
 	}
 	f.typ, f.bits = fieldType(i), 64
+	if f.typ == typeArray {
+		f.elem = &field{typ: typeString, rules: &schemapb.Field{}}
+	}
 	out := &shorthand{field: f, path: sh.GetPath(), rules: sh}
 	if sh.GetExpand() != "" {
 		out.expand = expansions[sh.GetExpand()]

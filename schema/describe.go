@@ -205,6 +205,9 @@ func (f *field) describeRecord(a *attributes) {
 
 func (sh *shorthand) describe() Document {
 	a := attributes{{"type", String(sh.rules.GetType())}}
+	if sh.field.elem != nil {
+		a.add("elements", sh.field.elem.describe())
+	}
 	a.add("deprecation", describeDeprecation(sh.rules.GetDeprecation(), sh.path))
 	if sh.rules.GetTranslateBackwards() {
 		a.add("translate_backwards", texts(sh.path))

@@ -146,7 +146,12 @@ func (sh *shorthand) apply(rec, v Document) (out, text Document) {
 // expandFunc turns a shorthand's value into fields, or says what is wrong.
 type expandFunc func(v Document) (fields []Member, text string)
 
-var expansions = map[string]expandFunc{"url": expandURL}
+var expansions = map[string]expandFunc{
+	"url":                expandURL,
+	"redis_timeouts":     redisTimeouts,
+	"sentinel_addresses": nodes("sentinel_nodes", "host"),
+	"cluster_addresses":  nodes("cluster_nodes", "ip"),
+}
 
 // expandURL takes a URL apart into protocol, host, port and path. User, query
 // and fragment are dropped.

@@ -980,7 +980,8 @@ func (x *Record) GetList() bool {
 type Shorthand struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// field gives its type by a scalar name: string, integer, number, boolean.
+	// type is the name of a scalar type: string, integer, number, boolean; or
+	// array, which is one of texts.
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	// expand names the expansion that the engine has in code ("url"), or is
 	// empty when path says where the value goes.
