@@ -1,11 +1,12 @@
-// Package admin is Kong's Admin API: the generic Entities service, the Node
-// service for what is no entity, and the HTTP edge in front of the grpc-gateway
-// mux that makes REST of both. REST and gRPC share one port, one list of
+// Package admin is Kong's Admin API: the generic Entities service, services of
+// their own for what no entity is, and the HTTP edge in front of the grpc-gateway
+// mux that makes REST of all of them. REST and gRPC share one port, one list of
 // interceptors and one table of permissions.
 //
 // What an entity may look like is the schema's to say, and keeping it the
 // store's; listening, TLS and snapshots are the control plane's. Kong's error
-// codes, names, texts and statuses are known in errors.go only.
+// codes, names, texts and statuses are known in errors.go only, and in what a kind
+// of entity differs from the others in hooks.go only.
 package admin
 
 import (

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -349,6 +350,7 @@ func errStillReferenced(what, id, by, byID string) *Error {
 }
 
 func errUnresolved(lookups []schema.Lookup) *Error {
+	lookups = slices.SortedFunc(slices.Values(lookups), func(a, b schema.Lookup) int { return strings.Compare(a.Field, b.Field) })
 	var fields schema.Document
 	items := make([]string, len(lookups))
 	for i, l := range lookups {

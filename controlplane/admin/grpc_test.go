@@ -253,3 +253,73 @@ func TestGRPCErrors(t *testing.T) {
 		})
 	}
 }
+
+// TestGRPCNarrowed asks over gRPC what REST has arguments of the query for.
+func TestGRPCNarrowed(t *testing.T) {
+	address := serve(t, newServer(t, nil))
+	conn := dial(t, address)
+	client := adminpb.NewEntitiesClient(conn)
+	body := func(text string) *structpb.Struct {
+		out := &structpb.Struct{}
+		if err := out.UnmarshalJSON([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	create := func(in *adminpb.CreateRequest) *structpb.Struct {
+		t.Helper()
+		out, err := client.Create(t.Context(), in)
+		if err != nil {
+			t.Fatalf("create %s: %v", in.GetKind(), err)
+		}
+		return out.GetBody()
+	}
+	for _, name := range []string{"b-shop", "a-shop", "c-other"} {
+		create(&adminpb.CreateRequest{Kind: "services", Body: body(`{"name":"` + name + `","host":"h"}`)})
+	}
+	list, err := client.List(t.Context(), &adminpb.ListRequest{
+		Kind: "services", SortBy: "name", SortDesc: true, Search: map[string]string{"name": "SHOP", "nope": "x"},
+	})
+	if err != nil {
+		t.Fatalf("List: %v", err)
+	}
+	var names []string
+	for _, s := range list.GetData() {
+		names = append(names, s.GetFields()["name"].GetStringValue())
+	}
+	if want := []string{"b-shop", "a-shop"}; !slices.Equal(names, want) {
+		t.Errorf("found %v, want %v", names, want)
+	}
+
+	create(&adminpb.CreateRequest{Kind: "consumers", Body: body(`{"username":"bob"}`)})
+	const hash = "0123456789abcdef0123456789abcdef01234567"
+	one := create(&adminpb.CreateRequest{
+		Kind: "basic-auth", ParentKind: "consumers", Parent: "bob", SkipHash: true, Body: body(`{"username":"bob","password":"` + hash + `"}`),
+	})
+	if got := one.GetFields()["password"].GetStringValue(); got != hash {
+		t.Errorf("the password is %q, want the hash that was sent", got)
+	}
+
+	create(&adminpb.CreateRequest{Kind: "upstreams", Body: body(`{"name":"up"}`)})
+	target := create(&adminpb.CreateRequest{Kind: "targets", ParentKind: "upstreams", Parent: "up", Body: body(`{"target":"10.0.0.1:80"}`)})
+	id := target.GetFields()["id"].GetStringValue()
+	if _, err := client.Get(t.Context(), &adminpb.GetRequest{Kind: "targets", Ref: id}); status.Code(err) != codes.NotFound {
+		t.Errorf("a target that is not asked for below its upstream: got %v, want NotFound", err)
+	}
+	if _, err := client.Get(t.Context(), &adminpb.GetRequest{Kind: "targets", ParentKind: "upstreams", Parent: "up", Ref: "10.0.0.1:80"}); err != nil {
+		t.Errorf("a target below its upstream: %v", err)
+	}
+	health, err := adminpb.NewUpstreamsClient(conn).Health(t.Context(), &adminpb.HealthRequest{Upstreams: "up"})
+	if err != nil || len(health.GetBody().GetFields()["data"].GetListValue().GetValues()) != 1 {
+		t.Errorf("health of the upstream: got %v, %v", health, err)
+	}
+	groups := adminpb.NewConsumerGroupsClient(conn)
+	create(&adminpb.CreateRequest{Kind: "consumer_groups", Body: body(`{"name":"gold"}`)})
+	if _, err := groups.AddMembers(t.Context(), &adminpb.JoinRequest{ConsumerGroups: "gold", Body: body(`{"consumer":"bob"}`)}); err != nil {
+		t.Errorf("AddMembers: %v", err)
+	}
+	members, err := groups.ListMembers(t.Context(), &adminpb.MembershipsRequest{ConsumerGroups: "gold"})
+	if err != nil || len(members.GetData()) != 1 {
+		t.Errorf("the members are %v, %v", members, err)
+	}
+}

@@ -272,7 +272,11 @@ func (p *paths) kind(name string) (*schema.Schema, bool) {
 		return s, true
 	}
 	s, ok := p.catalogue.Entity(name)
-	return s, ok && s.HasPaths()
+	if !ok || !s.HasPaths() {
+		return nil, false
+	}
+	_, ok = p.catalogue.Path(s.Path()) // else it is found below others only
+	return s, ok
 }
 
 // child finds the relation of a nested collection, by the nested path or the

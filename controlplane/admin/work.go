@@ -259,6 +259,9 @@ func (w *work) absent(s *schema.Schema, parent *relation, read input, err error)
 	if bodyErr != nil {
 		return bodyErr
 	}
+	if _, bodyErr = w.aside(s, "", body, schema.Update); bodyErr != nil {
+		return bodyErr
+	}
 	if parent != nil || s.Undecided(body) {
 		return errNotFound()
 	}
