@@ -338,46 +338,51 @@ func (j *judge) entries(f *field, v Document) Document {
 	return Document{}
 }
 
-// foreign judges a reference. An object without an id is judged as far as it
-// goes by the schema that it refers to, as Kong does, before the id is missed.
+// foreign judges a reference. With a valid id nothing else in it counts: clients
+// send further members of the entity that they mean. An object without one is
+// judged as far as it goes by the schema that it refers to, as Kong does, before
+// the id is missed.
 func (j *judge) foreign(f *field, v Document) Document {
 	id := v.Get("id")
 	text := "missing primary key"
+	var strange []string
 	switch {
 	case id.IsNull():
 		text = textRequired
 	case isUUID(id.Text()):
-		var fail failures
-		for _, m := range f.strange(v) {
-			fail.put(String("not a primary key"), m.Name)
-		}
-		return fail.document()
+		return Document{}
 	case !id.IsAbsent():
 		text = textUUID
 		if id.Kind() != KindString {
 			text = "expected a string"
 		}
+		strange = f.strange(v)
 	}
+	broken := Document{}
 	if v.Kind() == KindObject && f.target != nil {
-		if broken := f.target.partial(v); !broken.IsAbsent() {
-			return broken
-		}
+		broken = f.target.partial(v.Without(strange...))
 	}
-	return Object(Member{"id", String(text)})
+	if broken.IsAbsent() {
+		broken = Object(Member{"id", String(text)})
+	}
+	for _, name := range strange {
+		broken = broken.With(String("not a primary key"), name)
+	}
+	return broken
 }
 
-// strange are the members of a reference that the entity which it means has no
+// strange are the names in a reference that the entity which it means has no
 // field for.
-func (f *field) strange(v Document) (out []Member) {
+func (f *field) strange(v Document) (names []string) {
 	if f.target == nil {
 		return nil
 	}
 	for _, m := range v.Members() {
 		if f.target.record.inputField(m.Name) == nil {
-			out = append(out, m)
+			names = append(names, m.Name)
 		}
 	}
-	return out
+	return names
 }
 
 // partial judges the fields of an object that are there.

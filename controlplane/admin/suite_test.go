@@ -464,7 +464,8 @@ func (r *ruleSet) add(m protoreflect.MessageDescriptor, path []string) {
 		if rules == nil {
 			rules = &schemapb.Field{}
 		}
-		if rules.GetHidden() {
+		// A field of another router flavour is unknown here.
+		if rules.GetHidden() || len(rules.GetFlavors()) > 0 {
 			continue
 		}
 		at := append(slices.Clone(path), string(d.Name()))

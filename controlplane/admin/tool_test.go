@@ -496,6 +496,9 @@ func (c *tool) match(want, have *state) {
 		}
 	}
 	members := map[string][]string{}
+	for _, g := range want.entities["consumer_groups"] {
+		members[g["id"].(string)] = []string{}
+	}
 	for group, list := range want.members {
 		id := cmp.Or(ids["consumer_groups "+group], group)
 		members[id] = []string{}
