@@ -180,10 +180,9 @@ func (fl *filler) value(f *field, v Document) Document {
 	case f.typ == typeString && f.rules.GetUuid() && isUUID(v.Text()):
 		return String(strings.ToLower(v.Text()))
 	case f.typ == typeForeign:
-		// A reference needs the id only. Other fields of the entity that it means
-		// are dropped; what it has no field for stays, to be refused.
+		// A reference needs the id only; the rest is dropped.
 		if id := v.Get("id"); isUUID(id.Text()) {
-			return Object(append([]Member{{"id", String(strings.ToLower(id.Text()))}}, f.strange(v)...)...)
+			return Object(Member{"id", String(strings.ToLower(id.Text()))})
 		}
 	case f.elem != nil && v.Kind() == KindList:
 		return fl.list(f, v)

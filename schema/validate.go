@@ -360,7 +360,11 @@ func (j *judge) foreign(f *field, v Document) Document {
 	}
 	broken := Document{}
 	if v.Kind() == KindObject && f.target != nil {
-		broken = f.target.partial(v.Without(strange...))
+		known := v
+		for _, name := range strange {
+			known = known.Without(name)
+		}
+		broken = f.target.partial(known)
 	}
 	if broken.IsAbsent() {
 		broken = Object(Member{"id", String(text)})
