@@ -174,11 +174,11 @@ var File_gibbon_entity_v1_workspace_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_workspace_proto_rawDesc = "" +
 	"\n" +
-	" gibbon/entity/v1/workspace.proto\x12\x10gibbon.entity.v1\x1a\x1dgibbon/schema/v1/schema.proto\"\xd3\x06\n" +
+	" gibbon/entity/v1/workspace.proto\x12\x10gibbon.entity.v1\x1a\x1dgibbon/schema/v1/schema.proto\"\xd9\x06\n" +
 	"\tWorkspace\x120\n" +
-	"\x02id\x18\x01 \x01(\tB \xca\xf3\x18\x1c\xa8\x01\x01\xb0\x01\x01\xaa\x02\x13The workspace's id.R\x02id\x12\x85\x02\n" +
-	"\x04name\x18\x02 \x01(\tB\xf0\x01\xca\xf3\x18\xeb\x01\x10\x01:\x04auth:\x05cache:\n" +
-	"clustering:\x06config:\x05debug:\tendpoints:\alicense:\ametrics:\vproxy-cache:\aschemas:\x06status:\x04tags:\x06timers:\buserinfo\xc0\x01\x01\xd8\x01\x01\x9a\x02\tutf8_name\xaa\x02SThe workspace's name, which begins the paths of its entities. It cannot be changed.\xd0\x02\x01\xe0\x02\x01R\x04name\x12@\n" +
+	"\x02id\x18\x01 \x01(\tB \xca\xf3\x18\x1c\xa8\x01\x01\xb0\x01\x01\xaa\x02\x13The workspace's id.R\x02id\x12\x8b\x02\n" +
+	"\x04name\x18\x02 \x01(\tB\xf6\x01\xca\xf3\x18\xf1\x01\x10\x01:\x04auth:\x05cache:\n" +
+	"clustering:\x06config:\x05debug:\tendpoints:\x04kong:\alicense:\ametrics:\vproxy-cache:\aschemas:\x06status:\x04tags:\x06timers:\buserinfo\xc0\x01\x01\xd8\x01\x01\x9a\x02\tutf8_name\xaa\x02SThe workspace's name, which begins the paths of its entities. It cannot be changed.\xd0\x02\x01\xe0\x02\x01R\x04name\x12@\n" +
 	"\acomment\x18\x03 \x01(\tB!\xca\xf3\x18\x1d\xaa\x02\x1aWhat the workspace is for.H\x00R\acomment\x88\x01\x01\x12g\n" +
 	"\n" +
 	"created_at\x18\x04 \x01(\x03BH\xca\xf3\x18D\xb0\x01\x01\xb8\x01\x01\xaa\x02;When the workspace was created, in seconds since the epoch.R\tcreatedAt\x12o\n" +
