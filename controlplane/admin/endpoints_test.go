@@ -25,8 +25,11 @@ func TestEveryEndpoint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain := newServer(t, nil)
-	hybrid := newServer(t, func(cfg *admin.Config) { cfg.DataPlanes = func() []admin.DataPlane { return nil } })
+	plain := newServer(t, func(cfg *admin.Config) { cfg.LogLevel = discardLog() })
+	hybrid := newServer(t, func(cfg *admin.Config) {
+		cfg.LogLevel = discardLog()
+		cfg.DataPlanes = func() []admin.DataPlane { return nil }
+	})
 	for _, s := range []*admin.Server{plain, hybrid} {
 		c := &tool{t: t, h: s}
 		c.apply(parseState(t, wholeFile(), map[string][]string{"gold": {"alice"}}))
