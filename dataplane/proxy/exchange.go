@@ -264,9 +264,12 @@ func hops(via []string) (n int) {
 // match finds the route and fills in where the request goes.
 func (x *exchange) match() *answer {
 	r := &x.req
-	query := router.Request{Method: r.Method, Scheme: r.Scheme, Host: r.Host, Port: r.Port, Path: r.Path, Header: r.Header}
+	query := router.Request{Method: r.Method, Scheme: r.Scheme, Host: r.Host, Port: r.Port, Path: r.Path, Query: r.Query, Header: r.Header}
 	if r.TLS != nil {
 		query.SNI = r.TLS.ServerName
+	}
+	if x.rt.LooksAtPeers() {
+		query.Source, query.Destination = x.ends()
 	}
 	found, route, ok := x.rt.Match(&query)
 	if !ok {
@@ -306,6 +309,23 @@ func (x *exchange) match() *answer {
 	}
 	x.tellUpstream(prefix)
 	return nil
+}
+
+// ends are where the client is, as far as trusted peers name it, and where it
+// connected to. The port of a client that a peer speaks for is not known.
+func (x *exchange) ends() (source, destination netip.AddrPort) {
+	r := &x.req
+	if addr, err := netip.ParseAddr(r.ClientIP); err == nil {
+		port := uint16(0)
+		if peer, err := netip.ParseAddrPort(x.in.RemoteAddr); err == nil && r.ClientIP == r.PeerIP {
+			port = peer.Port()
+		}
+		source = netip.AddrPortFrom(addr, port)
+	}
+	if local, ok := x.in.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+		destination = netip.AddrPortFrom(local.AddrPort().Addr().Unmap(), uint16(r.Port))
+	}
+	return source, destination
 }
 
 // toHTTPS answers a plain request on a route that takes https only.

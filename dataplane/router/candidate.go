@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
+
+	"github.com/gibbon-gateway/gibbon/internal/expression"
 )
 
 // candidate is a route, or the part of it that one group of its paths makes:
@@ -26,8 +28,16 @@ type candidate struct {
 	headers      []headerRule
 	snis         []string
 	httpsOnly    bool // an https-only route with snis stays off plain HTTP
+	sources      []peer
+	destinations []peer
 	prefixes     []string
 	regexes      []*regexp.Regexp
+
+	// scheme is the only one that the protocols allow, "" when any will do. It
+	// counts in the flavour expressions alone.
+	scheme string
+	// expression stands for all the fields above but the scheme.
+	expression *expression.Expression
 }
 
 // headerRule asks that one header have one of some values.
@@ -41,7 +51,15 @@ type headerRule struct {
 // candidatesOf cuts a route by its paths. What of it does not compile is told to
 // flaw.
 func candidatesOf(route *entitypb.Route, service *entitypb.Service, o Options, flaw func(field string, err error)) []*candidate {
+	if route.GetExpression() != "" && !classic(route) {
+		// Without its expression the route would match everything.
+		flaw("expression", fmt.Errorf("router_flavor of this node is %s, and expressions need %s", o.Flavor, Expressions))
+		return nil
+	}
 	base := candidate{route: route, service: service}
+	if o.Flavor == Expressions {
+		base.scheme = schemeOf(route.GetProtocols())
+	}
 	if len(route.GetMethods()) > 0 {
 		base.methods = map[string]bool{}
 		for _, m := range route.GetMethods() {
@@ -61,8 +79,11 @@ func candidatesOf(route *entitypb.Route, service *entitypb.Service, o Options, f
 	for _, sni := range route.GetSnis() {
 		base.snis = append(base.snis, strings.ToLower(strings.TrimSuffix(sni, ".")))
 	}
-	base.httpsOnly = len(base.snis) > 0 && o.Flavor == TraditionalCompatible && o.Calculation == Strict &&
+	base.httpsOnly = len(base.snis) > 0 && o.Flavor != Traditional && o.Calculation == Strict &&
 		!slices.Contains(route.GetProtocols(), "http") && !slices.Contains(route.GetProtocols(), "grpc")
+
+	base.sources = peersOf(route.GetSources(), func(err error) { flaw("sources", err) })
+	base.destinations = peersOf(route.GetDestinations(), func(err error) { flaw("destinations", err) })
 
 	groups := pathGroups(route, o, flaw)
 	list := make([]*candidate, 0, len(groups))
@@ -155,6 +176,8 @@ func rankOf(c *candidate, wildcardPort bool, o Options) rank {
 		{len(c.prefixes)+len(c.regexes) > 0, 16},
 		{len(c.methods) > 0, 8},
 		{len(c.snis) > 0, 4},
+		{c.sources != nil, 2},
+		{c.destinations != nil, 1},
 	} {
 		if f.set {
 			fields++
@@ -207,6 +230,12 @@ func bit(b bool) int64 {
 }
 
 func (c *candidate) matches(q *query) bool {
+	if c.scheme != "" && c.scheme != q.Scheme {
+		return false
+	}
+	if c.expression != nil {
+		return c.expression.Match(q.expressed())
+	}
 	if c.methods != nil && !c.methods[q.Method] {
 		return false
 	}
@@ -220,6 +249,9 @@ func (c *candidate) matches(q *query) bool {
 		if !c.headers[i].admits(q.Header) {
 			return false
 		}
+	}
+	if c.sources != nil && !admitsPeer(c.sources, q.Source) || c.destinations != nil && !admitsPeer(c.destinations, q.Destination) {
+		return false
 	}
 	if len(c.prefixes) > 0 {
 		return slices.ContainsFunc(c.prefixes, func(p string) bool { return strings.HasPrefix(q.Path, p) })
@@ -307,8 +339,13 @@ func (rule *headerRule) admits(header http.Header) bool {
 }
 
 // match tells what a candidate that matches took of the path.
-func (c *candidate) match(path string) Match {
-	m := Match{Route: c.route, Service: c.service}
+func (c *candidate) match(q *query) Match {
+	m, path := Match{Route: c.route, Service: c.service}, q.Path
+	if c.expression != nil {
+		taken := c.expression.Taken(q.expressed())
+		m.HasPath, m.Matched, m.Captures, m.Named = taken.HasPath, taken.Matched, taken.Captures, taken.Named
+		return m
+	}
 	for _, p := range c.prefixes {
 		if strings.HasPrefix(path, p) {
 			m.HasPath, m.Matched = true, p

@@ -11,10 +11,14 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
+
+	"github.com/gibbon-gateway/gibbon/internal/expression"
 )
 
 // Flavor is one of Kong's router flavours.
@@ -24,10 +28,14 @@ type Flavor string
 const (
 	TraditionalCompatible Flavor = "traditional_compatible"
 	Traditional           Flavor = "traditional"
+	// Expressions also has routes that say what they match in the language of
+	// internal/expression. They outrank all others; and protocols take part in
+	// matching.
+	Expressions Flavor = "expressions"
 )
 
-// Calculation is Kong's route_match_calculation: how routes are ranked in the
-// flavour traditional_compatible.
+// Calculation is Kong's route_match_calculation: how routes without expressions are
+// ranked in the flavours traditional_compatible and expressions.
 type Calculation string
 
 const (
@@ -60,6 +68,11 @@ type Request struct {
 	// SNI is the TLS server name; empty when there was none.
 	SNI    string
 	Header http.Header
+	// Query is the raw query.
+	Query string
+	// Source is the client as far as trusted peers name it, Destination where it
+	// connected to. Only a Router that LooksAtPeers needs them.
+	Source, Destination netip.AddrPort
 }
 
 // Match is the outcome of routing a request.
@@ -92,17 +105,22 @@ type Router struct {
 	rest     []*candidate
 	flavor   Flavor
 	flaws    []*RouteError
+	peers    bool
+	// inputs are *expression.Request, which are used again and again: they have
+	// memory of their own.
+	inputs sync.Pool
 }
 
 // New builds a router. Services are by id; a route of a disabled service is left
 // out, as is one without HTTP protocols. The error names the route that refers to
-// a service that is not there. A pattern that does not compile matches nothing,
-// and takes no other route down with it: see Flaws.
+// a service that is not there, or whose expression does not compile: it is
+// RouteErrors then. A pattern that does not compile matches nothing, and takes no
+// other route down with it: see Flaws.
 func New(routes []*entitypb.Route, services map[string]*entitypb.Service, o Options) (*Router, error) {
 	switch o.Flavor {
 	case "":
 		o.Flavor = TraditionalCompatible
-	case TraditionalCompatible, Traditional:
+	case TraditionalCompatible, Traditional, Expressions:
 	default:
 		return nil, fmt.Errorf("router flavor %q is not available", o.Flavor)
 	}
@@ -116,6 +134,7 @@ func New(routes []*entitypb.Route, services map[string]*entitypb.Service, o Opti
 
 	var all []*candidate
 	var flaws []*RouteError
+	var broken RouteErrors
 	for _, route := range routes {
 		if !slices.ContainsFunc(route.GetProtocols(), isHTTP) {
 			continue
@@ -123,21 +142,37 @@ func New(routes []*entitypb.Route, services map[string]*entitypb.Service, o Opti
 		var service *entitypb.Service
 		if id := route.GetService().GetId(); id != "" {
 			if service = services[id]; service == nil {
-				return nil, &RouteError{Route: route, Field: "service", Err: fmt.Errorf("service %s is not there", id)}
+				broken = append(broken, &RouteError{Route: route, Field: "service", Err: fmt.Errorf("service %s is not there", id)})
+				continue
 			}
 			if !service.GetEnabled() {
 				continue
 			}
 		}
-		all = append(all, candidatesOf(route, service, o, func(field string, err error) {
+		flaw := func(field string, err error) {
 			flaws = append(flaws, &RouteError{Route: route, Field: field, Err: err})
-		})...)
+		}
+		if route.GetExpression() == "" || o.Flavor != Expressions {
+			all = append(all, candidatesOf(route, service, o, flaw)...)
+			continue
+		}
+		c, err := expressed(route, service)
+		if err != nil {
+			broken = append(broken, &RouteError{Route: route, Field: "expression", Err: err})
+			continue
+		}
+		all = append(all, c)
+	}
+	if broken != nil {
+		return nil, broken
 	}
 	slices.SortStableFunc(all, func(a, b *candidate) int { return a.rank.compare(b.rank) })
 
 	r := &Router{byHost: map[string][]*candidate{}, byPrefix: map[string][]*candidate{}, flavor: o.Flavor, flaws: flaws}
+	r.inputs.New = func() any { return new(expression.Request) }
 	for i, c := range all {
 		c.order = i
+		r.peers = r.peers || c.looksAtPeers()
 		r.add(c)
 	}
 	for prefix := range r.byPrefix {
@@ -147,6 +182,9 @@ func New(routes []*entitypb.Route, services map[string]*entitypb.Service, o Opti
 	}
 	return r, nil
 }
+
+// LooksAtPeers says whether any route asks for an address or port of a connection.
+func (r *Router) LooksAtPeers() bool { return r.peers }
 
 // Flaws are the patterns of routes that do not compile. A control plane lets none
 // in; they come from one of another version.
@@ -165,6 +203,25 @@ func (e *RouteError) Error() string {
 
 func (e *RouteError) Unwrap() error { return e.Err }
 
+// RouteErrors are all routes of which no router can be made, one at least.
+type RouteErrors []*RouteError
+
+func (e RouteErrors) Error() string {
+	texts := make([]string, len(e))
+	for i, one := range e {
+		texts[i] = one.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (e RouteErrors) Unwrap() []error {
+	list := make([]error, len(e))
+	for i, one := range e {
+		list[i] = one
+	}
+	return list
+}
+
 func isHTTP(protocol string) bool {
 	switch protocol {
 	case "http", "https", "grpc", "grpcs":
@@ -176,6 +233,10 @@ func isHTTP(protocol string) bool {
 // add puts a candidate where it can be found: under each of its hosts when all
 // are plain, else under each of its prefixes, else among the rest.
 func (r *Router) add(c *candidate) {
+	if c.expression != nil {
+		r.addExpressed(c)
+		return
+	}
 	switch {
 	case len(c.hosts) > 0 && !c.wildcardHost:
 		seen := map[string]bool{}
@@ -194,9 +255,26 @@ func (r *Router) add(c *candidate) {
 	}
 }
 
+// addExpressed is add for a route with an expression, by the hosts or prefixes that
+// the expression cannot do without.
+func (r *Router) addExpressed(c *candidate) {
+	if hosts := c.expression.Hosts(); hosts != nil {
+		for _, h := range hosts {
+			r.byHost[h] = append(r.byHost[h], c)
+		}
+	} else if prefixes := c.expression.Prefixes(); prefixes != nil {
+		for _, p := range prefixes {
+			r.byPrefix[p] = append(r.byPrefix[p], c)
+		}
+	} else {
+		r.rest = append(r.rest, c)
+	}
+}
+
 // Match finds the route of a request.
 func (r *Router) Match(req *Request) (Match, bool) {
-	q := query{Request: req, host: splitHost(req.Host, req.Port), strictPort: r.flavor == TraditionalCompatible}
+	q := query{Request: req, host: splitHost(req.Host, req.Port), strictPort: r.flavor != Traditional, router: r}
+	defer q.release()
 	best := first(nil, r.rest, &q)
 	best = first(best, r.byHost[q.host.name], &q)
 	if q.host.raw != q.host.name { // an entry that only matches the Host header as it is, such as [::1]:8000
@@ -211,7 +289,7 @@ func (r *Router) Match(req *Request) (Match, bool) {
 	if best == nil {
 		return Match{}, false
 	}
-	m := best.match(req.Path)
+	m := best.match(&q)
 	m.v1 = r.flavor == Traditional
 	return m, true
 }
@@ -236,6 +314,29 @@ type query struct {
 	host host
 	// strictPort: without a port in the Host header the listener's counts.
 	strictPort bool
+
+	router *Router
+	input  *expression.Request // nil until an expression asks
+}
+
+// expressed is the request as expressions see it.
+func (q *query) expressed() *expression.Request {
+	if q.input == nil {
+		in := q.router.inputs.Get().(*expression.Request)
+		in.Protocol, in.SNI, in.Source, in.Destination = q.Scheme, strings.TrimSuffix(q.SNI, "."), q.Source, q.Destination
+		in.Method, in.Host, in.Path, in.Query, in.Header = q.Method, q.host.name, q.Path, q.Query, q.Header
+		q.input = in
+	}
+	return q.input
+}
+
+// release gives up what the query holds.
+func (q *query) release() {
+	if q.input != nil {
+		q.input.Reset()
+		q.router.inputs.Put(q.input)
+		q.input = nil
+	}
 }
 
 // host is a Host header, or a hosts entry of a route, taken apart.
@@ -279,6 +380,7 @@ func decimal(s string) (int, bool) {
 // rank says which of two matching candidates wins; the greater comes first.
 // Each calculation uses the parts that it knows, the others stay zero.
 type rank struct {
+	class   int64    // 1 for an expression, which outranks all else
 	bits    uint64   // of the original calculation
 	levels  [6]int64 // of the other two, most significant first
 	created int64    // the older route wins a tie,
@@ -287,6 +389,7 @@ type rank struct {
 
 func (a rank) compare(b rank) int {
 	return cmp.Or(
+		cmp.Compare(b.class, a.class),
 		cmp.Compare(b.bits, a.bits),
 		slices.Compare(b.levels[:], a.levels[:]),
 		cmp.Compare(a.created, b.created),

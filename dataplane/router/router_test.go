@@ -22,6 +22,11 @@ func route(id string, change func(*entitypb.Route)) *entitypb.Route {
 	return r
 }
 
+// expressing is a route with an expression.
+func expressing(id string, priority int64, text string) *entitypb.Route {
+	return route(id, func(r *entitypb.Route) { r.Expression, r.Priority = &text, &priority })
+}
+
 func TestTies(t *testing.T) {
 	paths := func(created int64) func(*entitypb.Route) {
 		return func(r *entitypb.Route) { r.Paths, r.CreatedAt = []string{"/a"}, created }
@@ -57,7 +62,9 @@ func TestNewRefuses(t *testing.T) {
 		text    string
 	}{
 		{"a service that is not there", route("x", func(r *entitypb.Route) { r.Service = &entitypb.Reference{Id: "gone"} }), Options{}, "service", "gone"},
-		{"a flavour that is not there", route("x", func(*entitypb.Route) {}), Options{Flavor: "expressions"}, "", `"expressions"`},
+		{"an expression that does not compile", expressing("x", 0, `http.path ^= 7`), Options{Flavor: Expressions}, "expression", "http.path is a String"},
+		{"an expression with an unknown field", expressing("x", 0, `http.paht == "/"`), Options{Flavor: Expressions}, "expression", "unknown field"},
+		{"a flavour that is not there", route("x", func(*entitypb.Route) {}), Options{Flavor: "vanilla"}, "", `"vanilla"`},
 		{"a calculation that is not there", route("x", func(*entitypb.Route) {}), Options{Calculation: "guess"}, "", `"guess"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -70,6 +77,53 @@ func TestNewRefuses(t *testing.T) {
 				t.Errorf("error = %#v, want a RouteError of field %s", err, tt.field)
 			}
 		})
+	}
+}
+
+// All routes that stand in the way of a router are named at once.
+func TestNewNamesAll(t *testing.T) {
+	routes := []*entitypb.Route{
+		expressing("a", 0, `(`), expressing("b", 0, `http.method == "GET"`), expressing("c", 0, `http.path`),
+		route("d", func(r *entitypb.Route) { r.Paths, r.Service = []string{"/"}, &entitypb.Reference{Id: "gone"} }),
+	}
+	_, err := New(routes, nil, Options{Flavor: Expressions})
+	broken, ok := errors.AsType[RouteErrors](err)
+	if !ok {
+		t.Fatalf("error %v, want RouteErrors", err)
+	}
+	var names []string
+	for _, one := range broken {
+		names = append(names, one.Route.GetName()+" "+one.Field)
+	}
+	if want := []string{"a expression", "c expression", "d service"}; !slices.Equal(names, want) {
+		t.Errorf("broken routes %q, want %q", names, want)
+	}
+	for _, one := range broken {
+		if !strings.Contains(err.Error(), one.Error()) {
+			t.Errorf("%q does not say %q", err, one)
+		}
+	}
+}
+
+// A node of another flavour must not take a route without its expression for one
+// that matches everything.
+func TestExpressionsOfAnotherFlavor(t *testing.T) {
+	both := expressing("both", 0, `http.method == "PUT"`)
+	both.Paths = []string{"/a"}
+	for _, flavor := range []Flavor{TraditionalCompatible, Traditional} {
+		r, err := New([]*entitypb.Route{expressing("x", 0, `http.path ^= "/x"`), both}, nil, Options{Flavor: flavor})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Flaws()) != 1 || r.Flaws()[0].Route.GetName() != "x" || r.Flaws()[0].Field != "expression" {
+			t.Errorf("%s: flaws %v, want one of x", flavor, r.Flaws())
+		}
+		for path, want := range map[string]string{"/x": "", "/a": "both"} {
+			m, _ := r.Match(&Request{Method: "GET", Scheme: "http", Path: path})
+			if got := m.Route.GetName(); got != want {
+				t.Errorf("%s: %s matches %q, want %q", flavor, path, got, want)
+			}
+		}
 	}
 }
 
@@ -224,6 +278,18 @@ func FuzzRouteMatch(f *testing.F) {
 		f.Add(c.Request.Method, c.Request.Scheme, c.Request.Host, c.Request.Target, c.Request.SNI)
 	}
 	var routers []*Router
+	expressions := routertest.ReadExpressions(f, "../..")
+	for _, c := range expressions.Cases {
+		f.Add(c.Request.Method, c.Request.Scheme, c.Request.Host, c.Request.Target, c.Request.SNI)
+	}
+	for _, set := range expressions.RouteSets {
+		routes, services := entities(set)
+		r, err := New(routes, services, Options{Flavor: Expressions})
+		if err != nil {
+			f.Fatal(err)
+		}
+		routers = append(routers, r)
+	}
 	for _, set := range cases.RouteSets {
 		for _, o := range []Options{{}, {Calculation: Original}, {Flavor: Traditional}} {
 			routes, services := entities(set)
@@ -235,8 +301,9 @@ func FuzzRouteMatch(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, method, scheme, host, target, sni string) {
-		path := uri.Normalize("/" + target)
-		req := &Request{Method: method, Scheme: scheme, Host: host, Port: 8000, Path: path, SNI: sni}
+		path, query, _ := strings.Cut("/"+target, "?")
+		path = uri.Normalize(path)
+		req := &Request{Method: method, Scheme: scheme, Host: host, Port: 8000, Path: path, Query: query, SNI: sni}
 		for _, r := range routers {
 			got, ok := r.Match(req)
 			want := walk(r, req)
@@ -261,7 +328,8 @@ func walk(r *Router, req *Request) *candidate {
 		seen = append(seen, bucket...)
 	}
 	slices.SortFunc(seen, func(a, b *candidate) int { return a.order - b.order })
-	q := query{Request: req, host: splitHost(req.Host, req.Port), strictPort: r.flavor == TraditionalCompatible}
+	q := query{Request: req, host: splitHost(req.Host, req.Port), strictPort: r.flavor != Traditional, router: r}
+	defer q.release()
 	for _, c := range seen {
 		if c.matches(&q) {
 			return c
@@ -286,6 +354,40 @@ func BenchmarkMatch(b *testing.B) {
 			for b.Loop() {
 				if _, ok := r.Match(req); !ok {
 					b.Fatal("no match")
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkExpressions matches the last of many routes. Of the first kind of them
+// the router can tell which to ask; of the second it asks all.
+func BenchmarkExpressions(b *testing.B) {
+	for _, kind := range []struct{ name, format string }{
+		{"by prefix", `http.path ^= "/route/%d/" && http.method == "POST"`},
+		{"by segment", `http.path.segments.1 == "%d" && http.method == "POST"`},
+		{"by header", `any(http.headers.x_tenant) == "%d" && http.method == "POST"`},
+		{"by argument", `any(http.queries.tenant) == "%d" && http.method == "POST"`},
+		{"by pattern", `http.path ~ "^/route/%d/[a-z]+$"`},
+	} {
+		b.Run(kind.name, func(b *testing.B) {
+			const n = 1000
+			var routes []*entitypb.Route
+			for i := range n {
+				routes = append(routes, expressing(fmt.Sprint(i), int64(n-i), fmt.Sprintf(kind.format, i)))
+			}
+			r, err := New(routes, nil, Options{Flavor: Expressions})
+			if err != nil {
+				b.Fatal(err)
+			}
+			req := &Request{
+				Method: "POST", Scheme: "http", Host: "example.com", Path: fmt.Sprintf("/route/%d/chat", n-1),
+				Query: fmt.Sprintf("a=b&tenant=%d", n-1), Header: http.Header{"X-Tenant": {fmt.Sprint(n - 1)}},
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if m, _ := r.Match(req); m.Route != routes[n-1] {
+					b.Fatalf("matched %v", m.Route)
 				}
 			}
 		})

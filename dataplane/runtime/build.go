@@ -265,19 +265,19 @@ func (b *builder) readRoutes(services map[string]*Service) {
 	var err error
 	b.rt.router, err = router.New(b.config.Routes, plain, b.Router)
 	if err != nil {
-		problem := Problem{Kind: "routes", Message: err.Error()}
-		var bad *router.RouteError
-		if errors.As(err, &bad) {
-			problem = Problem{
-				Kind: "routes", ID: bad.Route.GetId(), Name: bad.Route.GetName(),
-				Field: bad.Field, Message: bad.Err.Error(),
-			}
+		broken, ok := errors.AsType[router.RouteErrors](err)
+		if !ok {
+			b.problems.add(Problem{Kind: "routes", Message: err.Error()})
 		}
-		b.problems.add(problem)
+		for _, bad := range broken {
+			b.problems.add(Problem{
+				Kind: "routes", ID: bad.Route.GetId(), Name: bad.Route.GetName(), Field: bad.Field, Message: bad.Err.Error(),
+			})
+		}
 		return
 	}
 	for _, flaw := range b.rt.router.Flaws() {
-		b.Log.Warn("a pattern of a route matches nothing since it cannot be read", "route", flaw.Route.GetName(),
+		b.Log.Warn("a part of a route matches nothing on this node", "route", flaw.Route.GetName(),
 			"route_id", flaw.Route.GetId(), "field", flaw.Field, "error", flaw.Err)
 	}
 	// A request without a route is nobody's but the default workspace's.

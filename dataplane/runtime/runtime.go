@@ -89,6 +89,9 @@ func (rt *Runtime) Match(r *router.Request) (match router.Match, route *Route, o
 	return match, rt.routes[match.Route], true
 }
 
+// LooksAtPeers says whether requests need the ends of their connection to be matched.
+func (rt *Runtime) LooksAtPeers() bool { return rt.router.LooksAtPeers() }
+
 // Global is the plugins that run for requests that no route matches, and the
 // workspace that such a request counts to.
 func (rt *Runtime) Global() (*Chain, *Workspace) { return rt.global, rt.unrouted }

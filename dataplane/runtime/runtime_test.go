@@ -443,7 +443,12 @@ func TestBuildErrors(t *testing.T) {
 		Keys: []*entitypb.KeyauthCredential{{Id: "k1", Key: "secret", Consumer: ref("nobody")}},
 	}
 	config.Routes[1].Service = ref("nothing")
-	_, err := runtime.BuildConfig(config, options(t, keeper, c.plugin("key-auth"), failing))
+	config.Routes = append(config.Routes, &entitypb.Route{
+		Id: "r9", Name: proto.String("route-r9"), Protocols: []string{"http"}, Expression: proto.String(`http.path = "/"`),
+	})
+	o := options(t, keeper, c.plugin("key-auth"), failing)
+	o.Router.Flavor = router.Expressions
+	_, err := runtime.BuildConfig(config, o)
 	var refused *runtime.BuildError
 	if !errors.As(err, &refused) {
 		t.Fatalf("%v, want a BuildError", err)
@@ -454,7 +459,7 @@ func TestBuildErrors(t *testing.T) {
 	}
 	want := []string{
 		`keyauth_credentials k1 "" consumer`, `plugins p1 "file-log" config`, `plugins panics "file-log" config`,
-		`plugins p3 "unheard-of" name`, `routes r2 "route-r2" service`,
+		`plugins p3 "unheard-of" name`, `routes r2 "route-r2" service`, `routes r9 "route-r9" expression`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)

@@ -549,3 +549,26 @@ func FuzzExpression(f *testing.F) {
 		}
 	})
 }
+
+func TestNeeds(t *testing.T) {
+	for _, tt := range []struct {
+		text            string
+		hosts, prefixes []string
+		peers           bool
+	}{
+		{`http.method == "GET"`, nil, nil, false},
+		{`http.host == "A.example" && http.path ^= "/a" && http.path == "/a/b"`, []string{"a.example"}, []string{"/a"}, false},
+		{`(http.path ^= "/b" || http.path == "/a" || http.path == "/a") && net.src.port > 1`, nil, []string{"/a", "/b"}, true},
+		{`http.path ^= "/b" || http.method == "GET"`, nil, nil, false},
+		{`!(http.path ^= "/b") && lower(http.path) ^= "/c" && http.host != "a"`, nil, nil, false},
+		{`http.path =^ "/b" && http.host ^= "a" && net.dst.ip in ::/0`, nil, nil, true},
+	} {
+		e, err := Compile(tt.text, HTTP)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(e.Hosts(), tt.hosts) || !slices.Equal(e.Prefixes(), tt.prefixes) || e.LooksAtPeers() != tt.peers {
+			t.Errorf("%s: hosts %q, prefixes %q, peers %v", tt.text, e.Hosts(), e.Prefixes(), e.LooksAtPeers())
+		}
+	}
+}

@@ -24,7 +24,8 @@ func (e *Expression) Taken(r *Request) Taken {
 	if !e.fields.has(httpPath) {
 		return out
 	}
-	tests, _ := e.root.supports(r, nil)
+	var few [4]*test
+	tests, _ := e.root.supports(r, few[:0])
 	for _, t := range tests {
 		t.take(r.Path, &out)
 	}

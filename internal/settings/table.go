@@ -250,7 +250,7 @@ var adminKeys = []Descriptor{
 
 var proxyKeys = []Descriptor{
 	{Key: "router_flavor", Default: "traditional_compatible", kind: textKind, Enum: strings.Fields("traditional traditional_compatible expressions"), at: func(s *Settings) any { return &s.RouterFlavor },
-		Doc: "How routes are written and ordered."},
+		Doc: "How routes are written and ordered. With expressions they may also be written in a language of their own: see routing.md. Control plane and data planes need the same value."},
 	{Key: "route_match_calculation", Default: "strict", kind: textKind, Enum: strings.Fields("strict original"), at: func(s *Settings) any { return &s.RouteMatchCalculation },
 		Doc: "strict orders routes as Kong documents it, original as Kong's router does it by default."},
 	{Key: "headers", Default: "server_tokens, latency_tokens, x-kong-request-id", kind: listKind, Enum: headerWords, at: func(s *Settings) any { return &s.Headers },

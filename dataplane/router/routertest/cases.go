@@ -5,6 +5,7 @@ package routertest
 import (
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,8 +14,8 @@ import (
 	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
 )
 
-// File is testdata/router-cases.json; its member format says what each field
-// means.
+// File is testdata/router-cases.json, whose member format says what each field
+// means, or testdata/router-expressions.json.
 type File struct {
 	RouteSets map[string][]Route `json:"route_sets"`
 	Cases     []Case
@@ -32,6 +33,7 @@ type Case struct {
 		ListenPort  int `json:"listen_port"`
 		SNI         string
 		HTTPVersion string `json:"http_version"`
+		Source      netip.AddrPort
 		Headers     map[string]any
 	}
 	Expect      Answer
@@ -55,6 +57,15 @@ func (c *Case) Header() http.Header {
 	return header
 }
 
+// Peers are the ends of the connection of the case's request.
+func (c *Case) Peers() (source, destination netip.AddrPort) {
+	local := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	if source = c.Request.Source; !source.IsValid() {
+		source = netip.AddrPortFrom(local, 50000)
+	}
+	return source, netip.AddrPortFrom(local, uint16(c.Request.ListenPort))
+}
+
 // Route is a route of a set with its service.
 type Route struct {
 	Name           string
@@ -69,12 +80,29 @@ type Route struct {
 	PathHandling   string `json:"path_handling"`
 	RegexPriority  int64  `json:"regex_priority"`
 	RedirectStatus int32  `json:"https_redirect_status_code"`
+	Sources        []Peer
+	Destinations   []Peer
+	Expression     *string
+	Priority       *int64
 	Service        *struct {
 		Protocol string
 		Host     string
 		Port     int32
 		Path     *string
 	}
+}
+
+// Peer is an end of a connection that a route asks for.
+type Peer struct {
+	IP   *string
+	Port *int32
+}
+
+func peers(list []Peer) (out []*entitypb.Peer) {
+	for _, p := range list {
+		out = append(out, &entitypb.Peer{Ip: p.IP, Port: p.Port})
+	}
+	return out
 }
 
 // Answer is what becomes of a request.
@@ -89,11 +117,18 @@ type Answer struct {
 	Captures        map[string]string
 }
 
-// Read reads the cases. The working directory is that of the test: root is the
-// way from there to the module's root.
-func Read(t testing.TB, root string) *File {
+// Read reads the cases of the classic flavours. The working directory is that of the
+// test: root is the way from there to the module's root.
+func Read(t testing.TB, root string) *File { return read(t, root, "router-cases.json", 100) }
+
+// ReadExpressions is Read for the flavour expressions.
+func ReadExpressions(t testing.TB, root string) *File {
+	return read(t, root, "router-expressions.json", 50)
+}
+
+func read(t testing.TB, root, name string, least int) *File {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(root, "testdata", "router-cases.json"))
+	data, err := os.ReadFile(filepath.Join(root, "testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,8 +136,8 @@ func Read(t testing.TB, root string) *File {
 	if err := json.Unmarshal(data, f); err != nil {
 		t.Fatal(err)
 	}
-	if len(f.Cases) < 100 {
-		t.Fatalf("%d cases, there were more than 100", len(f.Cases))
+	if len(f.Cases) < least {
+		t.Fatalf("%s has %d cases, there were more than %d", name, len(f.Cases), least)
 	}
 	return f
 }
@@ -115,6 +150,7 @@ func Entities(set []Route) (routes []*entitypb.Route, services []*entitypb.Servi
 			Protocols: c.Protocols, Methods: c.Methods, Hosts: c.Hosts, Paths: c.Paths, Snis: c.Snis,
 			StripPath: c.StripPath == nil || *c.StripPath, PreserveHost: c.PreserveHost, RegexPriority: &c.RegexPriority,
 			RequestBuffering: true, ResponseBuffering: true, HttpsRedirectStatusCode: c.RedirectStatus,
+			Sources: peers(c.Sources), Destinations: peers(c.Destinations), Expression: c.Expression, Priority: c.Priority,
 		}
 		if c.PathHandling != "" {
 			r.PathHandling = &c.PathHandling
