@@ -148,7 +148,22 @@ func TestDescribeAgrees(t *testing.T) {
 			}
 		})
 	}
-	for _, kind := range []string{"services", "routes"} {
+	for _, v := range c.configs {
+		t.Run(v.Kind(), func(t *testing.T) {
+			s, _ := c.Entity(v.variantOf.GetKind())
+			doc := s.Complete(Object(Member{s.entity.GetSubschemaKey(), String(v.Kind())}), noon)
+			if got, want := s.Render(doc, noon).Get(s.config.name), clientDefaults(v.DescribeConfig()); !Equal(got, want) {
+				t.Errorf("stored %s\nclients think %s", got, want)
+			}
+		})
+	}
+	// Of an upstream's health checks clients walk all records, down to the leaves.
+	upstreams, _ := c.Entity("upstreams")
+	got := upstreams.Complete(Object(), noon).Get("healthchecks")
+	if want := leafDefaults(fieldOf(upstreams.Describe(), "healthchecks")); !Equal(got, want) {
+		t.Errorf("stored %s\nclients think %s", got, want)
+	}
+	for _, kind := range []string{"services", "routes", "targets"} {
 		s, _ := c.Entity(kind)
 		doc := s.Complete(Object(), noon)
 		for _, f := range s.Describe().Get("fields").Elements() {
@@ -174,6 +189,33 @@ func clientDefaults(schema Document) Document {
 				inner = inner.With(m.Value, m.Name)
 			}
 			v = inner
+		}
+		if v.IsAbsent() {
+			v = Null()
+		}
+		members = append(members, Member{name, v})
+	}
+	return Object(members...)
+}
+
+// fieldOf is what a schema says of one of its fields.
+func fieldOf(schema Document, name string) Document {
+	for _, f := range schema.Get("fields").Elements() {
+		if f.Members()[0].Name == name {
+			return f.Members()[0].Value
+		}
+	}
+	return Document{}
+}
+
+// leafDefaults walks all records, without a look at defaults of their own.
+func leafDefaults(schema Document) Document {
+	var members []Member
+	for _, f := range schema.Get("fields").Elements() {
+		name, rules := f.Members()[0].Name, f.Members()[0].Value
+		v := rules.Get("default")
+		if rules.Get("type").Text() == "record" {
+			v = leafDefaults(rules)
 		}
 		if v.IsAbsent() {
 			v = Null()
