@@ -96,16 +96,22 @@ func (c *cli) start(command string) (*node, error) {
 		return nil, err
 	}
 	n.settings.NodeID = n.id
-	if n.catalogue, err = schema.Load(schema.Options{RouterFlavor: n.settings.RouterFlavor}); err != nil {
+	if n.catalogue, err = catalogueOf(n.settings); err != nil {
 		return nil, err
-	}
-	// What no data plane with these settings runs must not be taken in: a
-	// configuration with it would be kept from all of them.
-	if !slices.Contains(n.settings.Plugins, "bundled") {
-		n.catalogue.LimitPlugins(n.settings.Plugins)
 	}
 	n.pid, err = takePID(n.settings.Prefix, command)
 	return n, err
+}
+
+// catalogueOf is what entities and plugins may look like under the settings.
+func catalogueOf(s *settings.Settings) (*schema.Catalogue, error) {
+	catalogue, err := schema.Load(schema.Options{RouterFlavor: s.RouterFlavor})
+	// What no data plane with these settings runs must not be taken in: a
+	// configuration with it would be kept from all of them.
+	if err == nil && !slices.Contains(s.Plugins, "bundled") {
+		catalogue.LimitPlugins(s.Plugins)
+	}
+	return catalogue, err
 }
 
 // stop gives up the place in the prefix.

@@ -64,7 +64,7 @@ func TestHelp(t *testing.T) {
 	ask()
 	slices.Sort(found)
 	want := []string{
-		"gibbon check", "gibbon controlplane", "gibbon dataplane", "gibbon echo-model", "gibbon health",
+		"gibbon check", "gibbon config db_export", "gibbon config db_import", "gibbon config init", "gibbon config parse", "gibbon controlplane", "gibbon dataplane", "gibbon echo-model", "gibbon health",
 		"gibbon hybrid gen_cert", "gibbon migrations bootstrap", "gibbon migrations finish", "gibbon migrations list",
 		"gibbon migrations reset", "gibbon migrations status", "gibbon migrations up", "gibbon reload", "gibbon run", "gibbon version",
 	}
@@ -75,7 +75,7 @@ func TestHelp(t *testing.T) {
 
 func TestUnknownCommand(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"strat"}, {"migrations", "strat"}, {"hybrid", "strat"}} {
+	for _, args := range [][]string{{"strat"}, {"migrations", "strat"}, {"hybrid", "strat"}, {"config", "strat"}} {
 		expect(t, fmt.Sprint(args), gibbon.Command(t, nil, args...), 1, "", "Error: unknown command 'strat'"+hint)
 	}
 	if r := gibbon.Command(t, nil, "version", "--strat"); r.Code != 1 || !strings.Contains(r.ErrOut, "--strat") {
