@@ -83,7 +83,7 @@ var arrows = []arrow{
 // best tested together with the real one of what stands around them.
 var testArrows = []arrow{
 	{"controlplane/admin/...", []string{"controlplane/store/..."}},                                      // a real store
-	{"controlplane/history/...", []string{"controlplane/declarative", "controlplane/store/..."}},        // a real store, and a whole state as text
+	{"controlplane/history/...", []string{"controlplane/store/..."}},                                    // a real store
 	{"controlplane/declarative/...", []string{"controlplane/store/..."}},                                // a real store
 	{"dataplane/plugins/...", []string{"dataplane/proxy/...", "dataplane/router", "dataplane/runtime"}}, // a real gateway
 }
