@@ -128,7 +128,7 @@ func (s *Server) identify(r *http.Request) (caller, error) {
 		return found != nil
 	})
 	if begins {
-		s.cfg.Log.WarnContext(r.Context(), "bad logins at the Admin API, the next one has to wait", "client", r.RemoteAddr, "wait", wait)
+		s.cfg.Log.WarnContext(r.Context(), "bad logins at the Admin API, the next one has to wait", "client", r.RemoteAddr, "wait", wait.String())
 	}
 	switch {
 	case found != nil:

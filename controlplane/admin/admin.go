@@ -1,7 +1,8 @@
 // Package admin is Kong's Admin API: the generic Entities service, services of
 // their own for what no entity is, and the HTTP edge in front of the grpc-gateway
 // mux that makes REST of all of them. REST and gRPC share one port, one list of
-// interceptors and one table of permissions.
+// interceptors and one table of permissions. Who a caller is, is found out
+// once per request, before anything else is looked at.
 //
 // What an entity may look like is the schema's to say, and keeping it the
 // store's; listening, TLS and snapshots are the control plane's. Kong's error

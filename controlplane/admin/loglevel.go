@@ -133,7 +133,7 @@ func (n *node) SetLogLevel(ctx context.Context, in *adminpb.SetLogLevelRequest) 
 	if err != nil {
 		return nil, fmt.Errorf("change the log level: %w", err)
 	}
-	telemetry.Notice(ctx, s.cfg.Log, "log level changed", "level_now", in.GetLevel(), "level_before", before, "timeout", timeout, "actor", actorOf(ctx))
+	telemetry.Notice(ctx, s.cfg.Log, "log level changed", "level_now", in.GetLevel(), "level_before", before, "timeout", timeout.String(), "actor", actorOf(ctx))
 	return &adminpb.MessageResponse{Message: "log level changed"}, nil
 }
 

@@ -203,6 +203,9 @@ func (s *Settings) adminWarnings() []string {
 			"and the Admin API asks nobody who they are. Set admin_tokens or admin_client_ca, or bind it to 127.0.0.1; "+
 			"admin_require_auth = on refuses to start like this", strings.Join(s.AdminListen.shown(), ", "))}
 	}
+	if s.AdminTokens == "" && s.AdminTokensFile == "" {
+		return nil
+	}
 	var clear []string
 	for i, a := range s.AdminListen.Entries {
 		if !a.SSL && !isLoopback(a.Host) {

@@ -103,7 +103,7 @@ func TestAdminClientRoles(t *testing.T) {
 	ca, _ := clusterPair(t)
 	s, warnings, err := load(t, Source{Command: "run", Environ: []string{
 		"GIBBON_ADMIN_CLIENT_CA=" + ca, "GIBBON_ADMIN_CLIENT_ROLES=ann:full, spiffe://x/bob:read-only, *:monitor",
-		"GIBBON_ADMIN_REQUIRE_AUTH=on", "GIBBON_ADMIN_LISTEN=0.0.0.0:8444 ssl",
+		"GIBBON_ADMIN_REQUIRE_AUTH=on", "GIBBON_ADMIN_LISTEN=0.0.0.0:8001, 0.0.0.0:8444 ssl",
 	}})
 	if err != nil || len(warnings) > 0 {
 		t.Fatalf("got %q, %v", warnings, err)
