@@ -256,10 +256,7 @@ const missingID = "99999999-9999-4999-8999-999999999999"
 // cases are those of every kind, and the kind's own.
 func (suite *entitySuite) cases(t *testing.T, s *schema.Schema) map[string][]string {
 	t.Helper()
-	path := suite.path
-	if path == "" {
-		path = "/" + s.Path()
-	}
+	path := suite.collection(t)
 	post := func(body string) string { return "POST " + path + "\n" + body }
 	// The id of what the first request made.
 	own := path + "/" + fmt.Sprintf("<id %d>", suite.ids(t)+1)
@@ -357,6 +354,19 @@ func (suite *entitySuite) cases(t *testing.T, s *schema.Schema) map[string][]str
 		cases[name] = requests
 	}
 	return cases
+}
+
+// collection is the path of the kind's collection.
+func (suite *entitySuite) collection(t testing.TB) string {
+	t.Helper()
+	s, ok := catalogue(t).Entity(suite.kind)
+	if !ok {
+		t.Fatalf("no entity %s", suite.kind)
+	}
+	if suite.path != "" {
+		return suite.path
+	}
+	return "/" + s.Path()
 }
 
 // ids is the number of ids that the setup and the full body use.
