@@ -32,6 +32,24 @@ func FuzzEdgePath(f *testing.F) {
 		{"GET", "/config/diff?from=2&to=18446744073709551616", "", ""},
 		{"POST", "/config/rollback", "application/json", `{"version":-0}`},
 		{"POST", "/config/rollback", form, "version=1&version=2"},
+		{"GET", "/services?sort_by=port&sort_desc=1&size=1&name=S&offset=WyI4MCIsImEiXQ==", "", ""},
+		{"GET", "/services?sort_by=name&offset=WyJ7fSIsImEiXQ==", "", ""},
+		{"GET", "/upstreams/u/targets?offset=2147483647&size=1000", "", ""},
+		{"GET", "/upstreams/u/targets?sort_by=target&offset=1", "", ""},
+		{"GET", "/upstreams/u/targets/[::1]:8000", "", ""},
+		{"PUT", "/upstreams/u/targets/a%20b:99999", "application/json", `{"weight":1}`},
+		{"PUT", "/upstreams/u/targets/a:8000/x/healthy", "", ""},
+		{"GET", "/upstreams/u/health?balancer_health=1&offset=-1", "", ""},
+		{"POST", "/consumer_groups/g/consumers", "application/json", `{"consumer":["c",{}]}`},
+		{"POST", "/consumers/c/consumer_groups", form, "group[]=g&group[x]=y"},
+		{"DELETE", "/consumers/c/consumer_groups/g", "", ""},
+		{"GET", "/consumer_groups?counter=true", "", ""},
+		{"PUT", "/consumers/c/acls/%F0%9F%98%80", "application/json", `{}`},
+		{"PUT", "/certificates/*.a", "application/json", `{"snis":["*.a","*.a"]}`},
+		{"PATCH", "/certificates/a.example", "application/json", `{"snis":{"a":1}}`},
+		{"POST", "/certificates", form, "snis[]=a&snis[3]=b"},
+		{"PUT", "/consumers/c/basic-auth/b?skip_hash=1", "application/json", `{"password":"\u0000"}`},
+		{"POST", "/schemas/vaults/validate", "application/json", `{"name":"env","config":[]}`},
 		{"GET", "/status?unit=zz&scale=99999999999", "", ""},
 		{"POST", "/consumers", "application/json", `{"username":"\u0000"}`},
 		{"POST", "/services", form, "tags[]=\x00&name=%00"},
@@ -60,6 +78,10 @@ func FuzzEdgePath(f *testing.F) {
 	must(f, s, 201, "POST", "/workspaces", "", `{"name":"team"}`)
 	must(f, s, 201, "POST", "/services", "", `{"name":"s","host":"h"}`)
 	must(f, s, 201, "POST", "/services/s/routes", "", `{"name":"r","paths":["/r"]}`)
+	must(f, s, 200, "PUT", "/upstreams/u", "", `{}`)
+	must(f, s, 201, "POST", "/upstreams/u/targets", "", `{"target":"a"}`)
+	must(f, s, 200, "PUT", "/consumers/c", "", `{}`)
+	must(f, s, 200, "PUT", "/consumer_groups/g", "", `{}`)
 	f.Fuzz(func(t *testing.T, method, target, contentType, body string) {
 		u, err := url.ParseRequestURI(target)
 		if err != nil || !strings.HasPrefix(target, "/") || method == "" || strings.ContainsAny(method, " \r\n") {
