@@ -113,7 +113,7 @@ func (c *cli) runBoth(ctx context.Context, echo string) (err error) {
 	group.Go(func() error {
 		select {
 		case <-data.Ready():
-			c.welcome(control, data, model)
+			c.welcome(n.settings, control, data, model)
 		case <-dataCtx.Done():
 		}
 		return nil
@@ -130,7 +130,7 @@ func (c *cli) ended(err error) error {
 }
 
 // welcome tells where things are and what to try next.
-func (c *cli) welcome(control *controlplane.ControlPlane, data *dataplane.DataPlane, model *echomodel.Server) {
+func (c *cli) welcome(s *settings.Settings, control *controlplane.ControlPlane, data *dataplane.DataPlane, model *echomodel.Server) {
 	fmt.Fprintf(c.out, "Gibbon %s is ready: proxy %s, Admin API %s\n",
 		buildinfo.Version(), strings.Join(data.Addresses(), ", "), strings.Join(control.Addresses(), ", "))
 	if model == nil {
@@ -144,6 +144,9 @@ curl %[1]s/services/ai/routes -d name=chat -d 'paths[]=/chat' && curl %[1]s/rout
 curl %[2]s/chat -H 'Content-Type: application/json' -d '{"messages":[{"role":"user","content":"Hello!"}]}'
 
 `, admin, proxy, model.Addr())
+	if s.AsksAdmins() {
+		fmt.Fprintf(c.out, "The Admin API asks who you are: give its lines -H \"Kong-Admin-Token: $TOKEN\" or a client certificate.\n\n")
+	}
 }
 
 // first is the first address, as a URL that this machine can use.
