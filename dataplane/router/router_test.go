@@ -368,7 +368,8 @@ func BenchmarkExpressions(b *testing.B) {
 		{"by segment", `http.path.segments.1 == "%d" && http.method == "POST"`},
 		{"by header", `any(http.headers.x_tenant) == "%d" && http.method == "POST"`},
 		{"by argument", `any(http.queries.tenant) == "%d" && http.method == "POST"`},
-		{"by pattern", `http.path ~ "^/route/%d/[a-z]+$"`},
+		{"by pattern from the beginning", `http.path ~ "^/route/%d/[a-z]+$"`},
+		{"by pattern anywhere", `http.path ~ "/%d/[a-z]+$"`},
 	} {
 		b.Run(kind.name, func(b *testing.B) {
 			const n = 1000

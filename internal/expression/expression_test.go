@@ -546,6 +546,10 @@ func FuzzExpression(f *testing.F) {
 			if taken := e.Taken(r); !strings.HasPrefix(r.Path, taken.Matched) {
 				t.Fatalf("%s took %q of %q", text, taken.Matched, r.Path)
 			}
+			begins := func(prefix string) bool { return strings.HasPrefix(r.Path, prefix) }
+			if e.Match(r) && (e.Prefixes() != nil && !slices.ContainsFunc(e.Prefixes(), begins) || e.Hosts() != nil && !slices.Contains(e.Hosts(), strings.ToLower(host))) {
+				t.Fatalf("%s holds for %+v, without one of %q and %q", text, r, e.Prefixes(), e.Hosts())
+			}
 		}
 	})
 }
@@ -561,6 +565,12 @@ func TestNeeds(t *testing.T) {
 		{`(http.path ^= "/b" || http.path == "/a" || http.path == "/a") && net.src.port > 1`, nil, []string{"/a", "/b"}, true},
 		{`http.path ^= "/b" || http.method == "GET"`, nil, nil, false},
 		{`!(http.path ^= "/b") && lower(http.path) ^= "/c" && http.host != "a"`, nil, nil, false},
+		{`http.path ~ "^/users/(?<id>[0-9]+)"`, nil, []string{"/users/"}, false},
+		{`http.path ~ "^/a|^/b" || http.path == "/c"`, nil, nil, false},
+		{`http.path ~ "^/a|/b" || http.path == "/c"`, nil, nil, false},
+		{`http.path ~ "(?i)^/a" && http.path ~ "(?m)^/b" && http.path ~ "/c" && http.path ~ "^/*x"`, nil, nil, false},
+		{"http.path ~ \"^/a\uFFFDb\"", nil, []string{"/a"}, false},
+		{`lower(http.path) ~ "^/a"`, nil, nil, false},
 		{`http.path =^ "/b" && http.host ^= "a" && net.dst.ip in ::/0`, nil, nil, true},
 	} {
 		e, err := Compile(tt.text, HTTP)

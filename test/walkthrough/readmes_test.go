@@ -39,37 +39,52 @@ func TestPagesWork(t *testing.T) {
 		}
 		name := strings.TrimPrefix(page, gibbon.Root(t)+string(filepath.Separator))
 		t.Run(name, func(t *testing.T) {
-			text, err := os.ReadFile(page)
-			if err != nil {
-				t.Fatal(err)
-			}
-			n := start(t)
-			shell := newTerminal(t, n)
-			var lines []string
-			for _, block := range shellBlock.FindAllStringSubmatch(string(text), -1) {
-				for _, line := range commands(block[1]) {
-					if strings.HasPrefix(line, "curl ") {
-						lines = append(lines, line)
-					}
-				}
-			}
-			if len(lines) < 2 {
-				t.Fatalf("%d curl lines, want what it takes to try it", len(lines))
-			}
-			last := ""
-			if said := lastAnswer.FindSubmatch(text); said != nil {
-				last = string(said[1])
-			}
-			for i, line := range lines {
-				out := shell.run(line)
-				if i == len(lines)-1 && last != "" {
-					if strconv.Itoa(out.status) != last {
-						t.Errorf("%s\n%s\nwant %s", line, out, last)
-					}
-				} else if out.status < 200 || out.status > 299 {
-					t.Errorf("%s\n%s", line, out)
-				}
-			}
+			pageWorks(t, page, start(t))
 		})
+	}
+}
+
+// TestRoutingPageWorks is the same for the page about routing, whose gateway is one
+// with expressions.
+func TestRoutingPageWorks(t *testing.T) {
+	t.Parallel()
+	n := gibbon.Run(t)
+	n.Settings["KONG_ROUTER_FLAVOR"] = "expressions"
+	n.Args = []string{"--echo-model=" + n.Echo}
+	n.Start()
+	pageWorks(t, filepath.Join(gibbon.Root(t), "docs", "routing.md"), n)
+}
+
+func pageWorks(t *testing.T, page string, n *gibbon.Node) {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shell := newTerminal(t, n)
+	var lines []string
+	for _, block := range shellBlock.FindAllStringSubmatch(string(text), -1) {
+		for _, line := range commands(block[1]) {
+			if strings.HasPrefix(line, "curl ") {
+				lines = append(lines, line)
+			}
+		}
+	}
+	if len(lines) < 2 {
+		t.Fatalf("%d curl lines, want what it takes to try it", len(lines))
+	}
+	last := ""
+	if said := lastAnswer.FindSubmatch(text); said != nil {
+		last = string(said[1])
+	}
+	for i, line := range lines {
+		out := shell.run(line)
+		if i == len(lines)-1 && last != "" {
+			if strconv.Itoa(out.status) != last {
+				t.Errorf("%s\n%s\nwant %s", line, out, last)
+			}
+		} else if out.status < 200 || out.status > 299 {
+			t.Errorf("%s\n%s", line, out)
+		}
 	}
 }
