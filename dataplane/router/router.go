@@ -1,6 +1,7 @@
 // Package router decides which route a request belongs to, by Kong's rules: a
 // route matches when every field that it sets matches, inside a field any value
-// will do, and of the routes that match the one of the highest rank wins.
+// will do, and of the routes that match the one of the highest rank wins. In the
+// flavour expressions a route may have an expression instead of these fields.
 //
 // A Router is built once from the routes of a snapshot and then only read. It
 // knows nothing of plugins and sends nothing; what to do with a match (redirects,

@@ -515,10 +515,10 @@ func (t *test) values(r *Request) (list []any) {
 	return list
 }
 
-// FuzzExpression: what is read never panics, means the same to the reference, and
+// FuzzRouterExpression: what is read never panics, means the same to the reference, and
 // is the same tree when it is written out and read again. What a match took of the
 // path begins it.
-func FuzzExpression(f *testing.F) {
+func FuzzRouterExpression(f *testing.F) {
 	for _, text := range []string{
 		`http.path ^= "/v1" && (http.method == "GET" || !(any(lower(http.headers.x_tier)) contains "old"))`,
 		`lower(http.path) ~ r#"^/(?<a>\w+)"# && http.path.segments.1_2 == "a/b"`,
