@@ -223,13 +223,13 @@ func TestReloadAccess(t *testing.T) {
 		}
 		return s
 	}
-	c.Reload(load("ann:full:fedcba9876543210"))
+	c.Reload(t.Context(), load("ann:full:fedcba9876543210"))
 	for token, want := range map[string]int{"0123456789abcdef": 401, "fedcba9876543210": 200} {
 		if code := as(token); code != want {
 			t.Errorf("after the reload token %s: %d, want %d", token, code, want)
 		}
 	}
-	c.Reload(load(""))
+	c.Reload(t.Context(), load(""))
 	for token, want := range map[string]int{"": 401, "fedcba9876543210": 200} {
 		if code := as(token); code != want {
 			t.Errorf("after a reload without tokens, token %q: %d, want %d", token, code, want)

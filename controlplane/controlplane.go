@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"github.com/gibbon-gateway/gibbon/controlplane/admin"
+	"github.com/gibbon-gateway/gibbon/controlplane/declarative"
 	"github.com/gibbon-gateway/gibbon/controlplane/publish"
 	"github.com/gibbon-gateway/gibbon/controlplane/snapshot"
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
@@ -63,6 +64,7 @@ type ControlPlane struct {
 	cfg       Config
 	publisher *publish.Server
 	admin     *admin.Server
+	loader    *declarative.Loader // nil with a database
 
 	cluster   *grpc.Server
 	clusterAt net.Listener
@@ -98,6 +100,12 @@ func New(ctx context.Context, cfg Config) (c *ControlPlane, err error) {
 			err = errors.Join(err, c.Close())
 		}
 	}()
+	if cfg.Settings.Database == "off" {
+		c.loader = declarative.NewLoader(cfg.Store, cfg.Catalogue)
+		if err := c.loadDeclarative(ctx, cfg.Settings); err != nil {
+			return c, err
+		}
+	}
 	if err := c.openCluster(); err != nil {
 		return c, err
 	}
@@ -170,9 +178,10 @@ func (c *ControlPlane) openAdmin(ctx context.Context) error {
 		return err
 	}
 	config := admin.Config{
-		Store:     c.cfg.Store,
-		Catalogue: c.cfg.Catalogue,
-		Info:      admin.Info{NodeID: c.cfg.NodeID, Hostname: hostname},
+		Store:       c.cfg.Store,
+		Catalogue:   c.cfg.Catalogue,
+		Declarative: c.loader,
+		Info:        admin.Info{NodeID: c.cfg.NodeID, Hostname: hostname},
 		Configuration: func() map[string]any {
 			shown := s.Public()
 			loaded := map[string]bool{}

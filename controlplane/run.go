@@ -72,9 +72,16 @@ func (c *ControlPlane) Close() error {
 	return all
 }
 
-// Reload takes up renewed certificates of the listeners, and who may call the
-// Admin API. After an error what was in force stays.
-func (c *ControlPlane) Reload(s *settings.Settings) {
+// Reload takes up renewed certificates of the listeners, who may call the Admin
+// API, and without a database the declarative configuration. After an error what was in force stays.
+func (c *ControlPlane) Reload(ctx context.Context, s *settings.Settings) {
+	// What came by the Admin API since is replaced, as by a new start; without a
+	// file there is nothing to replace it with.
+	if c.loader != nil {
+		if err := c.loadDeclarative(ctx, s); err != nil {
+			c.cfg.Log.Error("reload: the configuration stays as it was", "error", err)
+		}
+	}
 	access, err := accessOf(s)
 	if err == nil {
 		err = c.admin.SetAccess(access)

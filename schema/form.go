@@ -22,6 +22,21 @@ type argument struct {
 	flag       bool
 }
 
+// FormValue is the last value of an argument of a form that belongs to no schema;
+// false when it has none, or is no form.
+func FormValue(contentType string, body []byte, name string) (value string, given bool) {
+	args, err := readForm(contentType, body)
+	if err != nil {
+		return "", false
+	}
+	for _, a := range args {
+		if a.key == name {
+			value, given = a.value, true
+		}
+	}
+	return value, given
+}
+
 func readForm(contentType string, body []byte) ([]argument, error) {
 	if strings.HasPrefix(contentType, "multipart/") {
 		_, params, err := mime.ParseMediaType(contentType)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gibbon-gateway/gibbon/controlplane"
 	"github.com/gibbon-gateway/gibbon/internal/buildinfo"
+	"github.com/gibbon-gateway/gibbon/internal/settings"
 )
 
 func (c *cli) controlPlaneCommand() *cobra.Command {
@@ -49,7 +50,7 @@ func (c *cli) runControlPlane(ctx context.Context) (err error) {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return control.Run(ctx) })
-	group.Go(func() error { n.onReload(ctx, control.Reload); return nil })
+	group.Go(func() error { n.onReload(ctx, func(s *settings.Settings) { control.Reload(ctx, s) }); return nil })
 	fmt.Fprintf(c.out, "Gibbon %s control plane: Admin API %s, data planes %s\n",
 		buildinfo.Version(), strings.Join(control.Addresses(), ", "), control.ClusterAddress())
 	return group.Wait()

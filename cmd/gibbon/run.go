@@ -104,7 +104,7 @@ func (c *cli) runBoth(ctx context.Context, echo string) (err error) {
 	})
 	group.Go(func() error { return control.Run(controlCtx) })
 	group.Go(func() error {
-		n.onReload(dataCtx, func(s *settings.Settings) { control.Reload(s); data.Reload(s) })
+		n.onReload(dataCtx, func(s *settings.Settings) { control.Reload(dataCtx, s); data.Reload(s) })
 		return nil
 	})
 	if model != nil {

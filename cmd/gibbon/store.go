@@ -40,7 +40,14 @@ func openStore(ctx context.Context, s *settings.Settings, log *slog.Logger) (*sq
 		st, err := sqlstore.OpenPostgres(ctx, s.Postgres().DSN(), options)
 		return st, storeError(err)
 	}
-	return nil, fmt.Errorf("database = %s has no store: use sqlite or postgres", s.Database)
+	// The configuration is a file, or comes whole over the Admin API. The store
+	// holds it for as long as the process runs.
+	path := filepath.Join(s.Prefix, "declarative.db")
+	st, err := sqlstore.OpenScratch(ctx, path, sqlstore.Options{Poll: s.DBUpdateEvery, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("store of the declarative configuration %s: %w", path, err)
+	}
+	return st, nil
 }
 
 // postgresOptions are what the connection string of the settings cannot carry.

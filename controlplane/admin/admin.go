@@ -31,6 +31,7 @@ import (
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/gibbon-gateway/gibbon/controlplane/declarative"
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
 	"github.com/gibbon-gateway/gibbon/schema"
 )
@@ -42,6 +43,11 @@ type Config struct {
 
 	// Catalogue knows their schemas.
 	Catalogue *schema.Catalogue
+
+	// Declarative loads the configuration of a node without a database, and its
+	// store is then written by nobody else: this API refuses to change single
+	// entities. Nil: there is a database.
+	Declarative *declarative.Loader
 
 	// Live waits until data planes serve a version, or ctx ends. It is called
 	// between a write and its answer, for half a second at most. Nil: nobody

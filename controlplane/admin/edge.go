@@ -94,13 +94,13 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, out *reply, start
 	if out.status == 0 {
 		out.status = http.StatusOK
 	}
-	if out.status == http.StatusNoContent {
+	if out.status == http.StatusNoContent || out.status == http.StatusNotModified {
 		out.body = nil
 	} else if out.isJSON {
 		h.Set("Content-Type", "application/json; charset=utf-8")
 	}
 	h.Set("Content-Length", strconv.Itoa(len(out.body)))
-	if out.status == http.StatusNoContent {
+	if out.status == http.StatusNoContent || out.status == http.StatusNotModified {
 		// net/http forbids the header here, where Kong sends a 0.
 		h.Del("Content-Length")
 	}
@@ -171,7 +171,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request, out *reply, at *
 		if r.ContentLength > s.cfg.MaxBody {
 			return errTooLarge()
 		}
-		if err := checkContentType(r); err != nil {
+		if err := checkContentType(r, strings.TrimSuffix(r.URL.Path, "/") == configPath); err != nil {
 			return err
 		}
 	}
@@ -282,8 +282,9 @@ func parseQuery(raw string) (url.Values, error) {
 	return query, nil
 }
 
-// checkContentType tells whether a body can be read at all.
-func checkContentType(r *http.Request) error {
+// checkContentType tells whether a body can be read at all. YAML can be read on
+// one path only.
+func checkContentType(r *http.Request, yaml bool) error {
 	types := r.Header.Values("Content-Type")
 	switch {
 	case len(types) > 1:
@@ -292,6 +293,9 @@ func checkContentType(r *http.Request) error {
 		if r.ContentLength != 0 {
 			return errContentType()
 		}
+		return nil
+	}
+	if yaml && isYAML(types[0]) {
 		return nil
 	}
 	for _, known := range []string{jsonType, multipartType, formType} {

@@ -308,6 +308,7 @@ func (e *entities) Create(ctx context.Context, in *adminpb.CreateRequest) (*admi
 	if err != nil {
 		return nil, err
 	}
+	ctx = about(ctx, "create", t)
 	return e.write(ctx, in, http.StatusCreated, func(w *work) (stored, error) {
 		parent, err := t.relation(w.view)
 		if err != nil {
@@ -335,6 +336,7 @@ func (e *entities) Update(ctx context.Context, in *adminpb.UpdateRequest) (*admi
 	if err != nil {
 		return nil, err
 	}
+	ctx = about(ctx, "update", t)
 	body := bodyOf(ctx, in.GetBody())
 	return e.write(ctx, in, http.StatusOK, func(w *work) (stored, error) {
 		if t.singular {
@@ -358,6 +360,7 @@ func (e *entities) Upsert(ctx context.Context, in *adminpb.UpsertRequest) (*admi
 	if err != nil {
 		return nil, err
 	}
+	ctx = about(ctx, "create or update", t)
 	read := bodyOf(ctx, in.GetBody())
 	return e.write(ctx, in, http.StatusOK, func(w *work) (stored, error) {
 		if t.singular {
@@ -384,6 +387,7 @@ func (e *entities) Delete(ctx context.Context, in *adminpb.DeleteRequest) (*admi
 	if err != nil {
 		return nil, err
 	}
+	ctx = about(ctx, "remove", t)
 	cascade := in.GetCascade()
 	if c := carried(ctx); c != nil {
 		cascade = flag(c.query, "cascade")

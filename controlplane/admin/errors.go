@@ -35,6 +35,7 @@ const (
 	codeSize               = 9
 	codeUniqueKey          = 10
 	codeOptions            = 11
+	codeUnsupported        = 12
 	codeForeignKeyUnsolved = 13
 	codeDeclarative        = 14
 	codeReferenced         = 19
@@ -58,6 +59,9 @@ type Error struct {
 	Message string
 	// Fields names what is wrong by field; absent where Kong has none.
 	Fields schema.Document
+	// Flattened lists what is wrong with a whole configuration, a row for each
+	// entity; absent unless it was asked for.
+	Flattened schema.Document
 	// Options stands in the place of Fields for bad options of a request.
 	Options schema.Document
 	// Plain says that over REST the message is the whole body, as text.
@@ -97,6 +101,9 @@ func (e *Error) body() schema.Document {
 	}
 	if !e.Fields.IsAbsent() {
 		members = append(members, schema.Member{Name: "fields", Value: e.Fields})
+	}
+	if !e.Flattened.IsAbsent() {
+		members = append(members, schema.Member{Name: "flattened_errors", Value: e.Flattened})
 	}
 	if !e.Options.IsAbsent() {
 		members = append(members, schema.Member{Name: "options", Value: e.Options})
@@ -148,6 +155,7 @@ var grpcCodes = map[int]codes.Code{
 	http.StatusInternalServerError:   codes.Internal,
 	http.StatusNotImplemented:        codes.Unimplemented,
 	http.StatusServiceUnavailable:    codes.Unavailable,
+	http.StatusGatewayTimeout:        codes.DeadlineExceeded,
 }
 
 // reason is the error's name as a google.rpc.ErrorInfo wants it.
@@ -255,6 +263,10 @@ func errUnavailable(cause error) *Error {
 		Status: http.StatusServiceUnavailable, Message: "Service unavailable: the database cannot be reached",
 		RetryAfter: 5, cause: cause,
 	}
+}
+
+func errExiting() *Error {
+	return &Error{Status: http.StatusServiceUnavailable, Message: "Kong currently exiting", RetryAfter: 5}
 }
 
 func errDraining() *Error {

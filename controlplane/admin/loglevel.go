@@ -1,19 +1,18 @@
 package admin
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	adminpb "github.com/gibbon-gateway/gibbon/gen/gibbon/admin/v1"
+
+	"github.com/gibbon-gateway/gibbon/schema"
 
 	"github.com/gibbon-gateway/gibbon/internal/telemetry"
 )
@@ -172,29 +171,18 @@ func argument(c *carrier, name string) (string, bool) {
 	if text, ok := last(c.query, name); ok {
 		return text, true
 	}
+	return argumentOf(c, name)
+}
+
+// argumentOf finds an argument in the body of a REST call.
+func argumentOf(c *carrier, name string) (string, bool) {
 	if v := c.body.Get(name); !v.IsAbsent() && !v.IsNull() {
 		return cmp.Or(v.Text(), v.String()), true
 	}
-	if len(c.form) == 0 {
-		return "", false
-	}
-	contentType := c.contentType
-	r := &http.Request{
-		Method: http.MethodPost, Header: http.Header{"Content-Type": {contentType}}, Body: io.NopCloser(bytes.NewReader(c.form)),
-	}
-	var err error
-	if strings.HasPrefix(contentType, multipartType) {
-		err = r.ParseMultipartForm(int64(len(c.form)))
-	} else {
-		err = r.ParseForm()
-	}
-	if err != nil {
-		return "", false
-	}
-	return last(r.PostForm, name)
+	return schema.FormValue(c.contentType, c.form, name)
 }
 
 // withoutDatabase tells whether the configuration comes from a file.
 func (s *Server) withoutDatabase() bool {
-	return s.cfg.Configuration != nil && s.cfg.Configuration()["database"] == "off"
+	return s.cfg.Declarative != nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gibbon-gateway/gibbon/controlplane/admin"
+	"github.com/gibbon-gateway/gibbon/controlplane/declarative"
 	"github.com/gibbon-gateway/gibbon/internal/telemetry"
 )
 
@@ -90,7 +91,7 @@ func TestLogLevelWhereItStays(t *testing.T) {
 	log := newLog(t, io.Discard)
 	s := newServer(t, func(cfg *admin.Config) {
 		cfg.LogLevel = log
-		cfg.Configuration = func() map[string]any { return map[string]any{"database": "off"} }
+		cfg.Declarative = declarative.NewLoader(cfg.Store, cfg.Catalogue)
 	})
 	must(t, s, 200, "GET", "/debug/node/log-level", "", "")
 	for _, path := range []string{"/debug/node/log-level/debug", "/debug/cluster/log-level/debug"} {

@@ -42,6 +42,9 @@ var permissions = map[string]permission{
 
 	adminpb.Workspaces_Meta_FullMethodName: read,
 
+	adminpb.Declarative_GetConfig_FullMethodName:  read,
+	adminpb.Declarative_LoadConfig_FullMethodName: write,
+
 	adminpb.ConsumerGroups_ListMembers_FullMethodName:    read,
 	adminpb.ConsumerGroups_AddMembers_FullMethodName:     write,
 	adminpb.ConsumerGroups_RemoveMembers_FullMethodName:  write,
@@ -109,6 +112,8 @@ func (s *Server) admit(ctx context.Context, method string) error {
 		return errNoCredentials()
 	case permission(who.role) < need:
 		return errForbidden(who)
+	case method == adminpb.Declarative_LoadConfig_FullMethodName && s.draining.Load() && s.withoutDatabase():
+		return errExiting() // Kong's own words
 	case need == write && s.draining.Load():
 		return errDraining()
 	}

@@ -54,6 +54,13 @@ func (s *Server) services() []service {
 			},
 		},
 		{
+			"Declarative",
+			func(r grpc.ServiceRegistrar) { adminpb.RegisterDeclarativeServer(r, &config{server: s}) },
+			func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+				return adminpb.RegisterDeclarativeHandlerClient(ctx, mux, adminpb.NewDeclarativeClient(conn))
+			},
+		},
+		{
 			"Node",
 			func(r grpc.ServiceRegistrar) { adminpb.RegisterNodeServer(r, &node{server: s}) },
 			func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {

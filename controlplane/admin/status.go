@@ -58,10 +58,12 @@ func (n *node) Status(ctx context.Context, in *adminpb.StatusRequest) (*adminpb.
 			{"workers_lua_vms", []object{{{"pid", os.Getpid()}, {"http_allocated_gc", f.size(mem.HeapAlloc)}}}},
 		}},
 	}
-	ctx2, cancel := context.WithTimeout(ctx, pingTime)
-	defer cancel()
-	reachable := s.cfg.Store.Ping(ctx2) == nil
-	body = append(body, member{"database", object{{"reachable", reachable}}})
+	if !s.withoutDatabase() {
+		ctx2, cancel := context.WithTimeout(ctx, pingTime)
+		defer cancel()
+		reachable := s.cfg.Store.Ping(ctx2) == nil
+		body = append(body, member{"database", object{{"reachable", reachable}}})
+	}
 	if s.cfg.ConfigurationHash != nil {
 		body = append(body, member{"configuration_hash", shortHash(s.cfg.ConfigurationHash())})
 	}

@@ -59,14 +59,27 @@ func (s *Server) update(ctx context.Context, f func(*work) error) error {
 // commit runs a transaction of the caller's, waits until its version is live, and
 // returns that.
 func (s *Server) commit(ctx context.Context, f func(store.Tx) error) (store.Version, error) {
-	version, err := s.cfg.Store.Update(ctx, actorOf(ctx), f)
-	if err == nil && s.cfg.Live != nil {
-		// The change is on disk. Whether it is live in time or not, it is done.
-		ctx, cancel := context.WithTimeout(ctx, liveTime)
-		defer cancel()
-		s.cfg.Live(ctx, version)
+	run := f
+	if s.cfg.Declarative != nil {
+		refused, _ := ctx.Value(refusalKey{}).(refusal)
+		run = func(tx store.Tx) error { return f(&frozen{tx, refused}) }
+	}
+	version, err := s.cfg.Store.Update(ctx, actorOf(ctx), run)
+	if err == nil {
+		s.live(ctx, version)
 	}
 	return version, err
+}
+
+// live waits until a version that is on disk is live. Whether it is so in time or
+// not, the change is done.
+func (s *Server) live(ctx context.Context, version store.Version) {
+	if s.cfg.Live == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, liveTime)
+	defer cancel()
+	s.cfg.Live(ctx, version)
 }
 
 // insert adds an entity.

@@ -95,10 +95,7 @@ var (
 )
 
 // What this version lacks.
-const (
-	noGUI         = "there is no admin GUI yet"
-	noDeclarative = "declarative files are not read yet"
-)
+const noGUI = "there is no admin GUI yet"
 
 var generalKeys = []Descriptor{
 	{Key: "prefix", kind: textKind, at: func(s *Settings) any { return &s.Prefix }, required: true,
@@ -168,9 +165,9 @@ var databaseKeys = []Descriptor{
 	{Key: "config_history_versions", Default: "0", kind: intKind, Owner: Gibbon, at: func(s *Settings) any { return &s.HistoryLength },
 		Doc: "How many versions are kept at most; 0 is any number. The newest one always is."},
 	{Key: "declarative_config", kind: textKind, at: func(s *Settings) any { return &s.Declarative },
-		Missing: noDeclarative, Doc: "With database = off: path of the declarative file to serve."},
+		Doc: "With database = off: path of the declarative file to serve. A reload reads it again."},
 	{Key: "declarative_config_string", kind: secretKind, Secret: true, at: func(s *Settings) any { return &s.DeclarativeDoc },
-		Missing: noDeclarative, Doc: "With database = off: the declarative document itself."},
+		Doc: "With database = off: the declarative document itself, in place of a file."},
 }
 
 var clusterKeys = []Descriptor{

@@ -44,7 +44,11 @@ func openSQLite(path string, opts Options) (*Store, error) {
 	if err := ownFile(path); err != nil {
 		return nil, err
 	}
-	writers, err := openSQLitePool(path, 1, "synchronous(FULL)")
+	durable := "synchronous(FULL)"
+	if opts.scratch {
+		durable = "synchronous(OFF)"
+	}
+	writers, err := openSQLitePool(path, 1, durable)
 	if err != nil {
 		return nil, err
 	}

@@ -51,6 +51,9 @@ type Options struct {
 
 	// Log hears what the store gets over by itself; nil discards it.
 	Log *slog.Logger
+
+	// scratch is for a file that does not outlive the process.
+	scratch bool
 }
 
 func (o Options) withDefaults() Options {
