@@ -69,7 +69,7 @@ var arrows = []arrow{
 	// paths that are not in that form, and to the router.
 	// So must be which patterns of PCRE's syntax can be run, and what the
 	// expressions of routes may say.
-	{"schema/...", []string{"schema/...", "internal/uri", "internal/pcre", "internal/expression", "gen/..."}},
+	{"schema/...", []string{"schema/...", "internal/uri", "internal/pcre", "internal/expression", "internal/vault", "gen/..."}},
 	{"internal/...", []string{"internal/...", "gen/..."}},
 	{"gen/...", []string{"gen/..."}},
 	{"migrations/...", nil},

@@ -25,7 +25,6 @@ var judged = []string{
 	"AdminRequireAuth", // refuses a start
 	"Role",             // decides what else must be set
 	"TrustedIPs",       // becomes Trusted
-	"VaultEnvPrefix",   // where references lead
 }
 
 // showing are the methods of Settings that show values. Showing one is not an

@@ -54,6 +54,7 @@ func buildOptions(cfg Config, all []plugin.Plugin, keeper *runtime.Keeper, calls
 		HTTP:   calls,
 		Limits: limits(s),
 		Models: plugin.Models{Layout: logLayout(s), Prices: prices},
+		Vault:  runtime.VaultOptions{Prefix: s.VaultEnvPrefix},
 		Upstream: runtime.UpstreamOptions{
 			PoolSize: s.UpstreamPoolSize, IdleTime: s.UpstreamIdleTimeout, Roots: roots,
 			MaxRequests: s.UpstreamMaxRequests, HeadSize: int(s.UpstreamHeadSize),

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"time"
 
@@ -28,10 +29,22 @@ func (d *DataPlane) openProxy(ctx context.Context) (err error) {
 		Pick: func(s *settings.Settings) (settings.Listeners, []settings.Material, []settings.Material) {
 			return s.ProxyListen, s.SSLCert, s.SSLCertKey
 		},
-		Gate: d.gate,
-		Log:  d.cfg.Log.Logger,
+		Choose: d.certificate,
+		Gate:   d.gate,
+		Log:    d.cfg.Log.Logger,
 	}, s)
 	return err
+}
+
+// certificate is what the configuration has for a client's server name. A
+// handshake sees the configuration of its moment; connections outlive it.
+func (d *DataPlane) certificate(hello *tls.ClientHelloInfo) *tls.Certificate {
+	rt := d.live.Acquire()
+	if rt == nil {
+		return nil
+	}
+	defer rt.Release()
+	return rt.Certificate(hello)
 }
 
 func (d *DataPlane) openStatus(ctx context.Context) (err error) {

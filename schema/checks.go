@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	schemapb "github.com/gibbon-gateway/gibbon/gen/gibbon/schema/v1"
+
+	"github.com/gibbon-gateway/gibbon/internal/vault"
 )
 
 // check is a compiled check on a record as a whole.
@@ -90,7 +92,7 @@ func (j *judge) lacks(ch *check, doc Document, fail *failures) (lacks bool) {
 // that are wrong by themselves.
 func (ch *check) skip(doc Document, fail *failures) bool {
 	for _, path := range ch.paths {
-		if isReference(doc.Get(path...).Text()) {
+		if vault.IsReference(doc.Get(path...).Text()) {
 			return true
 		}
 		if ch.strict && fail.has(path) {

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gibbon-gateway/gibbon/internal/vault"
 )
 
 // Texts of Kong that stand in more than one place.
@@ -222,7 +224,7 @@ func (j *judge) field(f *field, v Document) Document {
 	if text := j.inside(f, v); !text.IsAbsent() {
 		return text
 	}
-	if f.rules.GetReferenceable() && isReference(v.Text()) {
+	if f.rules.GetReferenceable() && vault.IsReference(v.Text()) {
 		return Document{}
 	}
 	if text := f.rule(v); text != "" {

@@ -10,11 +10,6 @@ import (
 	"strings"
 )
 
-// isReference reports that a text points into a vault.
-func isReference(text string) bool {
-	return strings.HasPrefix(text, "{vault://") && strings.HasSuffix(text, "}") && len(text) > len("{vault://}")
-}
-
 // isUUID reports the shape 8-4-4-4-12 of hex digits, in any case.
 func isUUID(text string) bool {
 	if len(text) != 36 {

@@ -20,6 +20,7 @@ import (
 	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
 	"github.com/gibbon-gateway/gibbon/dataplane/proxy/upstream"
 	"github.com/gibbon-gateway/gibbon/dataplane/router"
+	"github.com/gibbon-gateway/gibbon/dataplane/vault"
 )
 
 // Options are what a node brings to a configuration. Keeper, Log and Decode are
@@ -42,6 +43,8 @@ type Options struct {
 	Models plugin.Models
 	// Upstream is about the connections to upstreams.
 	Upstream UpstreamOptions
+	// Vault is about references to secrets.
+	Vault VaultOptions
 }
 
 // UpstreamOptions are a node's settings for connections to upstreams.
@@ -100,6 +103,12 @@ type builder struct {
 	rt       *Runtime
 	problems problems
 	tenants  map[string]*tenant // by the name of the workspace
+	vaults   *vault.Vaults
+
+	// By id.
+	certificates map[string]*entitypb.Certificate
+	materials    map[string]material // those of the certificates that are used
+	roots        map[string]*entitypb.CaCertificate
 }
 
 // tenant is what the entities of one workspace have to themselves: neither the
@@ -135,11 +144,24 @@ func (b *builder) tenantOf(workspace string) *tenant {
 
 func (b *builder) build() error {
 	b.tenants = make(map[string]*tenant)
+	b.materials = make(map[string]material)
+	b.certificates = byID(b.config.Certificates)
+	b.roots = byID(b.config.Authorities)
+	b.readVaults()
 	b.readConsumers()
 	b.readPlugins()
+	b.readNames()
 	services := b.readServices()
 	b.readRoutes(services)
 	return b.problems.err()
+}
+
+func byID[M interface{ GetId() string }](all []M) map[string]M {
+	found := make(map[string]M, len(all))
+	for _, one := range all {
+		found[one.GetId()] = one
+	}
+	return found
 }
 
 func (b *builder) readConsumers() {
@@ -215,6 +237,7 @@ func (b *builder) instance(entry plugin.Plugin, p *entitypb.Plugin) (instance *I
 	if err := b.Decode(p.GetName(), p.GetConfig(), cfg); err != nil {
 		return nil, err
 	}
+	b.resolve(cfg, "plugins", p.GetId(), p.GetName())
 	handler, err := entry.Build(cfg, plugin.Env{
 		ID:        p.GetId(),
 		Name:      p.GetName(),
@@ -258,10 +281,7 @@ func (b *builder) chain(t *tenant, route, service string) *Chain {
 }
 
 func (b *builder) readRoutes(services map[string]*Service) {
-	plain := make(map[string]*entitypb.Service, len(services))
-	for _, s := range b.config.Services {
-		plain[s.GetId()] = s
-	}
+	plain := byID(b.config.Services)
 	var err error
 	b.rt.router, err = router.New(b.config.Routes, plain, b.Router)
 	if err != nil {

@@ -30,6 +30,9 @@ type Config struct {
 	Keys         []*entitypb.KeyauthCredential
 	Groups       []*entitypb.ConsumerGroup
 	Members      []*entitypb.ConsumerGroupConsumer
+	SNIs         []*entitypb.Sni
+	Authorities  []*entitypb.CaCertificate
+	Vaults       []*entitypb.Vault
 
 	// Workspaces has the names of the entities' workspaces. An entity that is not
 	// in it belongs to DefaultWorkspace, or is of a kind that belongs to none.
@@ -72,6 +75,12 @@ func Decode(snapshot *clusterpb.Snapshot) (*Config, error) {
 			err = decode(c, group, &c.Certificates)
 		case "keyauth_credentials":
 			err = decode(c, group, &c.Keys)
+		case "snis":
+			err = decode(c, group, &c.SNIs)
+		case "ca_certificates":
+			err = decode(c, group, &c.Authorities)
+		case "vaults":
+			err = decode(c, group, &c.Vaults)
 		case "consumer_groups":
 			err = decode(c, group, &c.Groups)
 		case "consumer_group_consumers":

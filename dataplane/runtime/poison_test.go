@@ -40,9 +40,9 @@ func TestNoPoison(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []poison{
-		{"authorities", "services", `{"host":"a","protocol":"https","tls_verify":true,"ca_certificates":["` + uuid + `"]}`, "", "certificate authorities"},
+		{"authorities", "services", `{"host":"a","protocol":"https","tls_verify":true,"ca_certificates":["` + uuid + `"]}`, "", "certificate authority"},
 		{"authorities that nobody asks", "services", `{"host":"a","protocol":"https","ca_certificates":["` + uuid + `"]}`, "", ""},
-		{"client certificate in a vault", "services", `{"host":"a","protocol":"https","client_certificate":{"id":"` + uuid + `"}}`, "", "vault references"},
+		{"client certificate in a vault", "services", `{"host":"a","protocol":"https","client_certificate":{"id":"` + uuid + `"}}`, "", "a vault reference leads to nothing"},
 		{"no upstream of HTTP", "services", `{"host":"a","protocol":"tcp"}`, "", ""},
 		{"port 0", "services", `{"host":"a","port":0}`, "", ""},
 		{"all null", "services", `{"host":"a","retries":null,"connect_timeout":null,"read_timeout":null,"write_timeout":null,"path":null}`, "", ""},
@@ -82,6 +82,9 @@ func TestNoPoison(t *testing.T) {
 		{"URL that does not parse", "plugins", aiConfig(`"provider":"openai","options":{"upstream_url":"http://a:b%zz/"}`), "", "upstream_url is no absolute"},
 		{"URL with a host of the request's", "plugins", `{"name":"ai-proxy","config":{"route_type":"llm/v1/chat","auth":{"header_name":"a","header_value":"b"},` +
 			`"model":{"provider":"openai","options":{"upstream_url":"http://$(headers.a)/"}}}}`, "", "the host comes from the request"},
+		{"credentials in a vault that is not there", "plugins", `{"name":"ai-proxy","config":{"route_type":"llm/v1/chat","auth":{"header_name":"a","header_value":"{vault://nowhere/a}"},` +
+			`"model":{"provider":"openai"}}}`, "", "could not find vault (nowhere)"},
+		{"circle", "plugins", `{"name":"key-auth","ordering":{"before":{"access":["file-log"]}}}`, "", ""},
 		{"broken template", "plugins", aiConfig(`"provider":"openai","name":"$(a","options":{"upstream_path":"/$(b.c.d)"}`), "", ""},
 	} {
 		t.Run(tt.kind+"/"+tt.name, func(t *testing.T) {

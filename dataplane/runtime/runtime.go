@@ -31,6 +31,7 @@ type Runtime struct {
 	log     *slog.Logger
 
 	unrouted *Workspace
+	names    map[string]pairs // certificates by server name, lower case
 
 	users   atomic.Int64
 	holder  *holder

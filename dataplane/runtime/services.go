@@ -1,12 +1,10 @@
 package runtime
 
 import (
-	"crypto/sha256"
+	"cmp"
 	"crypto/tls"
-	"encoding/hex"
-	"errors"
+	"crypto/x509"
 	"fmt"
-	"strings"
 	"time"
 
 	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
@@ -19,21 +17,17 @@ import (
 const defaultTimeout = time.Minute
 
 func (b *builder) readServices() map[string]*Service {
-	certificates := make(map[string]*entitypb.Certificate, len(b.config.Certificates))
-	for _, c := range b.config.Certificates {
-		certificates[c.GetId()] = c
-	}
 	services := make(map[string]*Service, len(b.config.Services))
 	for _, s := range b.config.Services {
-		services[s.GetId()] = b.service(s, certificates)
+		services[s.GetId()] = b.service(s)
 	}
-	b.rt.carrier = b.service(&entitypb.Service{}, nil)
+	b.rt.carrier = b.service(&entitypb.Service{})
 	return services
 }
 
 // service readies the way to a service's upstream. One whose trust cannot be
 // settled is broken: it costs its own requests, not the whole configuration.
-func (b *builder) service(s *entitypb.Service, certificates map[string]*entitypb.Certificate) *Service {
+func (b *builder) service(s *entitypb.Service) *Service {
 	service := &Service{
 		Service: s,
 		JSON:    render(s, b.tenant(s).workspace),
@@ -55,23 +49,32 @@ func (b *builder) service(s *entitypb.Service, certificates map[string]*entitypb
 		connect: milliseconds(s.ConnectTimeout),
 		write:   milliseconds(s.WriteTimeout),
 	}
-	service.Foreign = b.client(identity, b.Upstream.Certificate)
-	certificate := b.Upstream.Certificate
+	var shown pairs
+	if b.Upstream.Certificate != nil {
+		shown = pairs{b.Upstream.Certificate}
+	}
+	service.Foreign = b.client(identity, shown, b.Upstream.Roots)
 	if id := s.GetClientCertificate().GetId(); id != "" {
-		pair, err := clientPair(certificates[id])
-		if err != nil {
+		var err error
+		if shown, err = b.certificate(id); err != nil {
 			return b.broken(service, "client_certificate", fmt.Errorf("certificate %s: %w", id, err))
 		}
-		certificate, identity.certificate = pair, fingerprint(pair)
+		identity.certificate = shown.fingerprint()
 	}
 	if s.TlsVerify != nil {
 		identity.verify = s.GetTlsVerify()
 	}
-	identity.depth = int(s.GetTlsVerifyDepth())
-	if len(s.GetCaCertificates()) > 0 && identity.verify {
-		return b.broken(service, "ca_certificates", errors.New("certificate authorities of a service are not available on this node"))
+	if s.TlsVerifyDepth != nil {
+		identity.depth = cmp.Or(int(s.GetTlsVerifyDepth()), -1)
 	}
-	service.Client = b.client(identity, certificate)
+	roots := b.Upstream.Roots
+	if ids := s.GetCaCertificates(); len(ids) > 0 && identity.verify {
+		var err error
+		if roots, identity.roots, err = b.authorities(ids); err != nil {
+			return b.broken(service, "ca_certificates", err)
+		}
+	}
+	service.Client = b.client(identity, shown, roots)
 	return service
 }
 
@@ -85,41 +88,26 @@ func (b *builder) broken(service *Service, field string, err error) *Service {
 	return service
 }
 
-// clientPair reads the certificate that a service shows. Its errors hold no part
-// of the key.
-func clientPair(entity *entitypb.Certificate) (*tls.Certificate, error) {
-	if entity == nil {
-		return nil, errors.New("it does not exist")
-	}
-	if strings.HasPrefix(entity.GetCert(), "{vault://") || strings.HasPrefix(entity.GetKey(), "{vault://") {
-		return nil, errors.New("vault references are not resolved by this version")
-	}
-	pair, err := tls.X509KeyPair([]byte(entity.GetCert()), []byte(entity.GetKey()))
-	if err != nil {
-		return nil, err
-	}
-	return &pair, nil
-}
-
 // identity is what tells connection pools apart, together with address and
 // server name: requests share a connection only when all of it is equal.
 type identity struct {
 	verify         bool
 	depth          int
 	certificate    string // fingerprint of the service's; empty: the node's
+	roots          string // fingerprint of what the service trusts; empty: the node's
 	connect, write time.Duration
 }
 
-func (b *builder) client(i identity, certificate *tls.Certificate) upstream.Client {
+func (b *builder) client(i identity, shown pairs, roots *x509.CertPool) upstream.Client {
 	env := plugin.Env{Name: "upstream", Keeper: b.rt.holder}
 	pool, err := plugin.Keep(env, fmt.Sprintf("%+v", i), func() (Pool, error) {
 		config := &tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			InsecureSkipVerify: !i.verify, // Kong's default; services and the node turn it on
-			RootCAs:            b.Upstream.Roots,
+			RootCAs:            roots,
 		}
-		if certificate != nil {
-			config.Certificates = []tls.Certificate{*certificate}
+		if len(shown) > 0 {
+			config.GetClientCertificate = shown.show
 		}
 		settings := upstream.Config{
 			Connect: i.connect, Write: i.write,
@@ -136,14 +124,6 @@ func (b *builder) client(i identity, certificate *tls.Certificate) upstream.Clie
 		b.problems.add(Problem{Kind: "upstream", Message: err.Error()})
 	}
 	return pool
-}
-
-func fingerprint(pair *tls.Certificate) string {
-	sum := sha256.New()
-	for _, der := range pair.Certificate {
-		sum.Write(der)
-	}
-	return hex.EncodeToString(sum.Sum(nil))
 }
 
 func milliseconds(ms *int32) time.Duration {

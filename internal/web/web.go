@@ -33,6 +33,9 @@ type Config struct {
 	HTTP *http.Server
 	// Pick finds the addresses and the operator's certificates in the settings.
 	Pick func(*settings.Settings) (at settings.Listeners, certs, keys []settings.Material)
+	// Choose finds the certificate for a client that has named a server. Nil, or a
+	// nil certificate: those of the settings.
+	Choose func(*tls.ClientHelloInfo) *tls.Certificate
 	// ClientCertificates asks clients for a certificate over TLS. Whether one is
 	// shown, and whether to believe it, is for the handler to judge: it finds what
 	// was shown in http.Request.TLS.
@@ -73,6 +76,15 @@ func Open(ctx context.Context, cfg Config, s *settings.Settings) (*Server, error
 		entries[i].HTTP2 = entries[i].HTTP2 || cfg.HTTP2
 	}
 	secure := w.certificates.TLS(s.SSLCipherSuite)
+	if cfg.Choose != nil {
+		other := secure.GetCertificate
+		secure.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if chosen := cfg.Choose(hello); chosen != nil {
+				return chosen, nil
+			}
+			return other(hello)
+		}
+	}
 	if cfg.ClientCertificates {
 		secure.ClientAuth = tls.RequestClientCert
 	}

@@ -28,7 +28,7 @@ type Config struct {
 	// certificate is verified and none is shown, as is Kong's default.
 	TLS *tls.Config
 	// VerifyDepth is how many certificates may stand between the server's own and
-	// the root, where certificates are verified. 0: any number.
+	// the root, where certificates are verified. 0: any number; less than 0: none.
 	VerifyDepth int
 	// Idle connections are kept for IdleTime, up to PoolSize for an address.
 	// Zero: 60 seconds, 512 connections. A negative PoolSize keeps none.
@@ -73,7 +73,8 @@ func NewTransport(c Config) *Transport {
 	c.TLS = c.TLS.Clone()
 	c.TLS.NextProtos = nil
 	c.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(sessions)
-	if depth := c.VerifyDepth; depth > 0 && !c.TLS.InsecureSkipVerify {
+	if depth := c.VerifyDepth; depth != 0 && !c.TLS.InsecureSkipVerify {
+		depth = max(depth, 0)
 		c.TLS.VerifyConnection = func(state tls.ConnectionState) error { return checkDepth(state, depth) }
 	}
 	d := &dialer{config: c}
