@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -296,9 +297,8 @@ func (n *node) Tags(ctx context.Context, in *adminpb.TagsRequest) (*adminpb.List
 	var uses []store.TagUse
 	more := false
 	err = n.server.view(ctx, func(r view) error {
-		uses, more, err = r.Tags(store.TagQuery{
-			Workspace: r.workspace, Tag: in.GetTag(), Limit: size,
-			After: store.TagUse{Tag: after[0], Kind: after[1], ID: after[2]},
+		uses, more, err = r.tags(store.TagQuery{
+			Tag: in.GetTag(), Limit: size, After: store.TagUse{Tag: after[0], Kind: after[1], ID: after[2]},
 		})
 		return err
 	})
@@ -318,6 +318,25 @@ func (n *node) Tags(ctx context.Context, in *adminpb.TagsRequest) (*adminpb.List
 		}
 	}
 	return pageAnswer(c, data, next)
+}
+
+// tags reads one page of the tags in use in the workspace, and of those of
+// entities that belong to none.
+func (v view) tags(q store.TagQuery) (uses []store.TagUse, more bool, err error) {
+	for _, q.Workspace = range []string{v.workspace, ""} {
+		page, further, err := v.Tags(q)
+		if err != nil {
+			return nil, false, err
+		}
+		uses, more = append(uses, page...), more || further
+	}
+	slices.SortFunc(uses, func(a, b store.TagUse) int {
+		return cmp.Or(strings.Compare(a.Tag, b.Tag), strings.Compare(a.Kind, b.Kind), strings.Compare(a.ID, b.ID))
+	})
+	if len(uses) > q.Limit {
+		uses, more = uses[:q.Limit], true
+	}
+	return uses, more, nil
 }
 
 // CreateTag implements adminpb.NodeServer. Kong has the method, and this answer

@@ -14,7 +14,7 @@ import (
 func (w *work) checkOverlaps(s *schema.Schema, doc schema.Document) error {
 	for _, o := range s.Overlaps() {
 		own, id := doc.Get(o.Field).Elements(), doc.Get(o.Reference, "id").Text()
-		if len(own) == 0 || !isID(id) {
+		if doc.Get(o.Field).IsNull() || !isID(id) {
 			continue
 		}
 		ok, err := w.overlaps(o, own, id)

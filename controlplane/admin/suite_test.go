@@ -3,8 +3,10 @@ package admin_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,12 +15,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
-	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
 	schemapb "github.com/gibbon-gateway/gibbon/gen/gibbon/schema/v1"
 	"github.com/gibbon-gateway/gibbon/schema"
 )
@@ -49,6 +48,9 @@ type entitySuite struct {
 	off bool
 	// fixed are fields that no generic case touches.
 	fixed []string
+	// kept are fields that the cases about all fields at once leave alone, since
+	// an entity without them is refused.
+	kept []string
 	// base are members that a body needs for the rules of a field to be reached,
 	// by the field's name.
 	base map[string]string
@@ -184,7 +186,7 @@ func runCase(t *testing.T, h http.Handler, path string, requests []string, setup
 				contentType = "application/json"
 			}
 		}
-		code, _, out := call(t, h, method, target, contentType, body)
+		code, header, out := call(t, h, method, target, contentType, body)
 		if i < setup {
 			if code/100 != 2 {
 				t.Fatalf("setup %s %s: %d %s", line, body, code, out)
@@ -200,6 +202,9 @@ func runCase(t *testing.T, h http.Handler, path string, requests []string, setup
 			fmt.Fprintf(&b, "%s\n", n.hide(body))
 		}
 		fmt.Fprintf(&b, "--- %d\n", code)
+		if allow := header.Get("Allow"); allow != "" {
+			fmt.Fprintf(&b, "Allow: %s\n", allow)
+		}
 		if out != "" {
 			fmt.Fprintf(&b, "%s\n", n.hide(out))
 		}
@@ -278,8 +283,18 @@ func (suite *entitySuite) cases(t *testing.T, s *schema.Schema) map[string][]str
 		"duplicate_id":  {post(with(t, suite.least, map[string]any{"id": missingID})), post(with(t, suite.other, map[string]any{"id": missingID}))},
 		"methods":       {full, "OPTIONS " + path, "OPTIONS " + path + "/" + missingID, "TRACE " + path, "PUT " + path + "\n{}", "POST " + path + "/" + missingID + "\n{}"},
 	}
+	times := map[string]any{"id": first, "created_at": 946684800}
+	rules := newRules(t, suite.kind, false)
+	if slices.ContainsFunc(rules.fields, func(f *ruleField) bool { return f.name == "updated_at" }) {
+		times["updated_at"] = 946684800
+	}
+	cases["times"] = []string{
+		post(with(t, suite.least, times)), "PATCH " + path + "/" + first + "\n{}", "PUT " + path + "/" + first + "\n" + suite.least,
+		"PATCH " + path + "/" + first + "\n" + `{"created_at":null}`, post(with(t, suite.other, map[string]any{"created_at": nil})),
+	}
 	if suite.key != "" {
 		key := path + "/" + suite.key
+		cases["bad_key"] = []string{"GET " + path + "/a%20b%2Fc", "PATCH " + path + "/a%20b%2Fc\n{}", "PUT " + path + "/a%20b%2Fc\n" + suite.least, "DELETE " + path + "/a%20b%2Fc"}
 		cases["get_key"] = []string{full, "GET " + key}
 		cases["put_key"] = []string{"PUT " + key + "\n" + suite.full, "PUT " + key + "\n" + suite.full, "DELETE " + key, "GET " + key}
 		cases["patch_key"] = []string{full, "PATCH " + key + "\n{}", "PATCH " + path + "/nothing\n{}"}
@@ -297,7 +312,7 @@ func (suite *entitySuite) cases(t *testing.T, s *schema.Schema) map[string][]str
 			"GET " + path + "?tags=", "GET " + path + "?tags=a,b/c", "GET /tags/red", "GET /tags?size=1",
 		}
 	}
-	rules := newRules(t, suite.kind)
+	suite.boundCases(t, s, rules, cases, post, own)
 	cases["patch_null"] = []string{full, "PATCH " + own + "\n" + with(t, "{}", rules.each(suite, func(f *ruleField) any {
 		if f.nullable() {
 			return nil
@@ -308,9 +323,9 @@ func (suite *entitySuite) cases(t *testing.T, s *schema.Schema) map[string][]str
 		switch {
 		case f.name == suite.decides:
 			return undefined
-		case f.desc.IsMap():
+		case f.typ == "map":
 			return map[string]any{}
-		case f.desc.IsList():
+		case f.typ == "array" || f.typ == "set":
 			return []any{}
 		}
 		return undefined
@@ -336,7 +351,7 @@ func (suite *entitySuite) cases(t *testing.T, s *schema.Schema) map[string][]str
 		}
 	}
 	for _, f := range rules.fields {
-		suite.fieldCases(t, f, cases, post)
+		suite.fieldCases(t, s, f, cases, post)
 	}
 	for name, members := range suite.broken {
 		var m map[string]any
@@ -380,7 +395,7 @@ func (suite *entitySuite) ids(t *testing.T) int {
 }
 
 // bodyFor is the least body with what the rules of a field need.
-func (suite *entitySuite) bodyFor(t *testing.T, f *ruleField) string {
+func (suite *entitySuite) bodyFor(t *testing.T, s *schema.Schema, f *ruleField) string {
 	t.Helper()
 	members := map[string]any{}
 	if base := suite.base[f.path[0]]; base != "" {
@@ -388,16 +403,54 @@ func (suite *entitySuite) bodyFor(t *testing.T, f *ruleField) string {
 			t.Fatalf("base of %s: %v", f.path[0], err)
 		}
 	}
+	if f.config != "" {
+		members[suite.decides] = f.config
+	}
 	return with(t, suite.least, members)
+}
+
+// boundCases are about what holds an entity to others: what it refers to is
+// deleted, or another one has the same values in the fields that are unique
+// together.
+func (suite *entitySuite) boundCases(t *testing.T, s *schema.Schema, rules *ruleSet, cases map[string][]string, post func(string) string, own string) {
+	t.Helper()
+	full, other := map[string]any{}, map[string]any{}
+	if err := errors.Join(json.Unmarshal([]byte(suite.full), &full), json.Unmarshal([]byte(suite.other), &other)); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range s.Foreign() {
+		parent, _ := full[f.Field].(map[string]any)
+		id, _ := parent["id"].(string)
+		target, ok := catalogue(t).Entity(f.Kind)
+		if id == "" || !ok {
+			t.Errorf("the full body does not refer to %s", f.Field)
+			continue
+		}
+		name := "cascade_"
+		if f.OnDelete == schemapb.OnDelete_ON_DELETE_UNSPECIFIED {
+			name = "in_use_"
+		}
+		where := "/" + target.Path() + "/" + id
+		cases[name+f.Field] = []string{post(suite.full), "DELETE " + where, "GET " + own, "GET " + where}
+	}
+	for _, together := range rules.entity.GetUniqueTogether() {
+		second := map[string]any{}
+		for _, name := range s.Unique() {
+			if second[name] = other[name]; second[name] == nil {
+				second[name] = undefined
+			}
+		}
+		cases["duplicate_"+strings.Join(together.GetValues(), "_")] = []string{post(suite.full), post(with(t, suite.full, second))}
+	}
 }
 
 // fieldCases break each rule of one field, and try its references and unique
 // values.
-func (suite *entitySuite) fieldCases(t *testing.T, f *ruleField, cases map[string][]string, post func(string) string) {
-	if slices.Contains(suite.fixed, f.name) {
+func (suite *entitySuite) fieldCases(t *testing.T, s *schema.Schema, f *ruleField, cases map[string][]string, post func(string) string) {
+	if f.desc == nil || slices.Contains(suite.fixed, f.name) {
 		return
 	}
-	least := suite.bodyFor(t, f)
+	least := suite.bodyFor(t, s, f)
 	var requests []string
 	for _, b := range f.breaks() {
 		requests = append(requests, "# "+b.rule+"\n"+post(with(t, least, f.at(b.value))))
@@ -410,10 +463,12 @@ func (suite *entitySuite) fieldCases(t *testing.T, f *ruleField, cases map[strin
 			"# nothing has the id\n" + post(with(t, least, f.at(map[string]any{"id": missingID}))),
 			"# no id\n" + post(with(t, least, f.at(map[string]any{}))),
 			"# no UUID\n" + post(with(t, least, f.at(map[string]any{"id": "x"}))),
+			"# no object\n" + post(with(t, least, f.at(missingID))),
+			"# an id and more\n" + post(with(t, least, f.at(map[string]any{"id": missingID, "nonsense": 1}))),
 			"# nothing has the unique value\n" + post(with(t, least, f.at(map[string]any{uniqueOf(t, kind): "nothing"}))),
 		}
 	}
-	if (f.rules.GetUnique() || f.rules.GetUniqueAcrossWs()) && len(f.path) == 1 && !f.rules.GetHidden() {
+	if (f.rules.GetUnique() || f.rules.GetUniqueAcrossWs()) && len(f.path) == 1 {
 		value := map[string]any{}
 		if err := json.Unmarshal([]byte(suite.full), &value); err != nil {
 			t.Fatal(err)
@@ -436,84 +491,18 @@ func uniqueOf(t *testing.T, kind string) string {
 	return "name"
 }
 
-// ruleSet is what a proto says of the fields of an entity, records taken apart.
-type ruleSet struct{ fields []*ruleField }
-
-// ruleField is one field, or the elements of one.
-type ruleField struct {
-	name  string
-	path  []string // a last part of "[]" means an element
-	desc  protoreflect.FieldDescriptor
-	rules *schemapb.Field
-}
-
-func newRules(t *testing.T, kind string) *ruleSet {
-	t.Helper()
-	var found protoreflect.MessageDescriptor
-	protoregistry.GlobalFiles.RangeFilesByPackage(entitypb.File_gibbon_entity_v1_reference_proto.Package(), func(file protoreflect.FileDescriptor) bool {
-		for i := range file.Messages().Len() {
-			m := file.Messages().Get(i)
-			if e, ok := proto.GetExtension(m.Options(), schemapb.E_Entity).(*schemapb.Entity); ok && e.GetKind() == kind {
-				found = m
-			}
-		}
-		return found == nil
-	})
-	if found == nil {
-		t.Fatalf("no message for %s", kind)
-	}
-	r := &ruleSet{}
-	r.add(found, nil)
-	return r
-}
-
-func (r *ruleSet) add(m protoreflect.MessageDescriptor, path []string) {
-	for i := range m.Fields().Len() {
-		d := m.Fields().Get(i)
-		rules, _ := proto.GetExtension(d.Options(), schemapb.E_Field).(*schemapb.Field)
-		if rules == nil {
-			rules = &schemapb.Field{}
-		}
-		// A field of another router flavour is unknown here.
-		if rules.GetHidden() || len(rules.GetFlavors()) > 0 {
-			continue
-		}
-		at := append(slices.Clone(path), string(d.Name()))
-		r.fields = append(r.fields, &ruleField{string(d.Name()), at, d, rules})
-		switch {
-		case d.IsMap():
-		case d.IsList():
-			if rules.GetElements() != nil {
-				r.fields = append(r.fields, &ruleField{string(d.Name()), append(slices.Clone(at), "[]"), d, rules.GetElements()})
-			}
-		case d.Message() != nil && rules.GetReference() == "":
-			r.add(d.Message(), at)
-		}
-	}
-}
-
-// each builds a body of the top fields.
-func (r *ruleSet) each(suite *entitySuite, value func(*ruleField) any) map[string]any {
-	body := map[string]any{}
-	for _, f := range r.fields {
-		if len(f.path) != 1 || slices.Contains(suite.fixed, f.name) || f.name == "id" {
-			continue
-		}
-		if v := value(f); v != undefined {
-			body[f.name] = v
-		}
-	}
-	return body
-}
-
 func (f *ruleField) nullable() bool { return !f.rules.GetRequired() && !f.rules.GetAuto() }
 
 func (f *ruleField) file() string {
-	return strings.ReplaceAll(strings.Join(f.path, "."), ".[]", ".elements")
+	name := strings.NewReplacer(".[]", ".elements", ".{}", ".values", ".{key}", ".keys").Replace(strings.Join(f.path, "."))
+	if f.config != "" {
+		return f.config + "." + name
+	}
+	return name
 }
 
 func (f *ruleField) wrongType() any {
-	if !f.desc.IsList() && f.desc.Kind() == protoreflect.StringKind {
+	if f.typ == "string" {
 		return 1
 	}
 	return "wrong"
@@ -522,9 +511,14 @@ func (f *ruleField) wrongType() any {
 // at is a body with the value in the field's place.
 func (f *ruleField) at(value any) map[string]any {
 	for i := len(f.path) - 1; i > 0; i-- {
-		if f.path[i] == "[]" {
+		switch f.path[i] {
+		case "[]":
 			value = []any{value}
-		} else {
+		case "{}":
+			value = map[string]any{"key": value}
+		case "{key}":
+			value = map[string]any{fmt.Sprint(value): f.sample}
+		default:
 			value = map[string]any{f.path[i]: value}
 		}
 	}
@@ -541,12 +535,23 @@ func (f *ruleField) breaks() []broken {
 	r := f.rules
 	var out []broken
 	add := func(rule string, value any) { out = append(out, broken{rule, value}) }
-	isText := f.desc.Kind() == protoreflect.StringKind && (!f.desc.IsList() || f.path[len(f.path)-1] == "[]")
-	if isText && r.LenMin == nil && len(r.GetOneOf()) == 0 {
+	if r.GetAutoUpdate() {
+		return nil // whatever is sent is overwritten
+	}
+	if last := f.path[len(f.path)-1]; r.GetRequired() || last == "[]" || last == "{}" {
+		add("null", nil)
+	}
+	if f.typ != "json" && f.path[len(f.path)-1] != "{key}" {
+		add("type", f.wrongType())
+	}
+	if f.typ == "string" && r.LenMin == nil && len(r.GetOneOf()) == 0 {
 		add("an empty text", "")
 	}
+	if f.typ == "record" && !f.open {
+		add("unknown field", map[string]any{"nonsense": 1})
+	}
 	if len(r.GetOneOf()) > 0 {
-		if isText {
+		if f.typ == "string" {
 			add("one_of", "nonsense")
 		} else {
 			add("one_of", -7)
@@ -557,35 +562,40 @@ func (f *ruleField) breaks() []broken {
 	}
 	if b := r.GetBetween(); b != nil {
 		add("below", b.GetMin()-1)
-		add("above", b.GetMax()+1)
-		if f.desc.Kind() != protoreflect.DoubleKind {
+		if f.desc.Kind() != protoreflect.Int32Kind || b.GetMax() < math.MaxInt32 {
+			add("above", b.GetMax()+1)
+		}
+		if f.typ == "integer" {
 			add("a fraction", b.GetMin()+0.5)
 		}
 	}
 	if r.Gt != nil {
 		add("gt", r.GetGt())
 	}
-	if r.GetTimestamp() && !r.GetAutoUpdate() {
+	if r.GetTimestamp() {
 		add("timestamp", -1)
 	}
 	if r.GetUuid() {
 		add("uuid", "nonsense")
 	}
-	if r.LenMin != nil && r.GetLenMin() > 0 {
-		if f.desc.IsList() {
-			add("len_min", []any{})
-		} else {
+	if r.GetLenMin() > 0 {
+		if f.typ == "string" {
 			add("len_min", strings.Repeat("a", int(r.GetLenMin())-1))
+		} else {
+			add("len_min", []any{})
 		}
 	}
 	if r.LenMax != nil {
 		add("len_max", strings.Repeat("a", int(r.GetLenMax())+1))
 	}
-	if r.LenEq != nil && isText {
+	if r.LenEq != nil && f.typ == "string" {
 		add("len_eq", "a")
 	}
 	if r.StartsWith != nil {
 		add("starts_with", "nonsense")
+	}
+	for _, p := range r.GetMatchNone() {
+		add("match_none", brokenPatterns[p.GetPattern()])
 	}
 	if r.Match != nil {
 		add("match", "\t nonsense !")
@@ -596,24 +606,30 @@ func (f *ruleField) breaks() []broken {
 	return out
 }
 
+// brokenPatterns are texts that match what must not match.
+var brokenPatterns = map[string]string{"//": "/a//b"}
+
 // brokenFormats are texts that break the checks that are code.
 var brokenFormats = map[string][]string{
 	"utf8_name":               {"a b", "a/b"},
-	"tag":                     {"a,b", "a/b"},
+	"tag":                     {"a,b", "a/b", "a\u007f"},
 	"host":                    {"a b", "example.com:80", "1.2.3.4.5"},
 	"host_with_optional_port": {"a b", "example.com:port", "1.2.3.400", "::zz"},
 	"wildcard_host":           {"a.*.b", "*.a.*", "1.2.3.4", "a.com:80", "a b"},
 	"sni":                     {"1.2.3.4", "a.com:80", "a b"},
-	"route_host":              {"*.*", "a*", "a b"},
+	"route_host":              {"*.*", "a*", "a b", "a.com:port", "1.2.3.400", "::zz"},
 	"ip_or_cidr":              {"nonsense", "1.2.3.4/99"},
 	"path":                    {"/a b", "/%zz"},
 	"router_path":             {"nonsense", "~/(", "/a/../b", "/%zz"},
 	"http_method":             {"get"},
 	"header_name":             {"a b"},
+	"route_header_name":       {"a b", "Host"},
+	"route_header_value":      {"~*("},
 	"certificate":             {"nonsense"},
 	"key":                     {"nonsense"},
+	"redirect_uri":            {"nonsense", "/cb", "https://a.com/cb#part"},
+	"json_object":             {"nonsense", "[]"},
 	"upstream_name":           {"a b", "10.0.0.1", "up:80"},
 	"cookie_name":             {"a;b"},
-	"target":                  {"a b", "h:port", "10.0.0.300"},
-	"url":                     {"nonsense", "http://", "//a"},
+	"target":                  {"a b", "h:port", "10.0.0.300", "h:65536"},
 }

@@ -90,6 +90,10 @@ var entitySuites = []entitySuite{
 		other:   `{"name":"other","paths":["/b"]}`,
 		key:     "pay",
 		decides: "protocols",
+		kept:    []string{"hosts", "sources", "destinations"},
+		base: map[string]string{
+			"sources": `{"protocols":["tcp"],"paths":null}`, "destinations": `{"protocols":["tcp"],"paths":null}`,
+		},
 		broken: map[string]string{
 			"empty_segment":    `{"paths":["/a","a//b"]}`,
 			"header_host":      `{"headers":{"Host":["a"]}}`,
@@ -111,6 +115,9 @@ var entitySuites = []entitySuite{
 			"exclusive_three":  `{"protocols":["http","tcp","grpc"]}`,
 			"unknown_type":     `{"protocols":["nonsense"],"paths":7}`,
 			"second_protocol":  `{"protocols":["http","nonsense"]}`,
+			"second_no_text":   `{"protocols":["http",7]}`,
+			"second_null":      `{"protocols":["http",null]}`,
+			"sources_empty":    `{"sources":[],"destinations":[]}`,
 			"no_protocols":     `{"protocols":[]}`,
 			"peer":             `{"protocols":["tcp"],"paths":null,"sources":[{}]}`,
 			"peer_ip":          `{"protocols":["tcp"],"paths":null,"sources":[{"ip":"x","port":99999}]}`,
@@ -133,9 +140,9 @@ var entitySuites = []entitySuite{
 		setup: []string{makeService, makeRoute, makeConsumer, makeGroup},
 		least: `{"name":"file-log","config":{"path":"/tmp/a"}}`,
 		full: `{"name":"file-log","instance_name":"pay","route":{"id":"` + routeID + `"},"service":{"id":"` + serviceID + `"},"consumer":{"id":"` + consumerID + `"},"consumer_group":{"id":"` + groupID + `"},` +
-			`"config":{"path":"/tmp/a","reopen":true},"protocols":["http"],"enabled":false,"tags":["a"]}`,
+			`"config":{"path":"/tmp/a","reopen":true},"protocols":["http"],"enabled":false,"ordering":{"before":{"access":["key-auth"]}},"tags":["a"]}`,
 		form: "config.path=/tmp/a&config.reopen=true&name=file-log&instance_name=pay&route.name=parent&service.name=parent&consumer.username=parent&consumer_group.name=parent" +
-			"&protocols=http&enabled=false&tags[]=a",
+			"&protocols=http&enabled=false&ordering.before.access=key-auth&tags[]=a",
 		other:   `{"name":"key-auth","instance_name":"other"}`,
 		key:     "pay",
 		decides: "name",
@@ -149,6 +156,9 @@ var entitySuites = []entitySuite{
 			"scope":           `{"name":"key-auth","config":null,"consumer":{"id":"` + consumerID + `"}}`,
 			"scope_group":     `{"name":"key-auth","config":null,"consumer_group":{"id":"` + groupID + `"}}`,
 			"protocols":       `{"protocols":["tcp"]}`,
+			"order_circle":    `{"ordering":{"before":{"access":["key-auth"]},"after":{"access":["key-auth"]}}}`,
+			"order_of_itself": `{"ordering":{"after":{"access":["file-log"]}}}`,
+			"protocols_none":  `{"protocols":[],"route":{"id":"` + routeID + `"}}`,
 			"route_protocols": `{"protocols":["grpc"],"route":{"id":"` + routeID + `"}}`,
 		},
 		more: map[string][]string{
@@ -182,6 +192,7 @@ var entitySuites = []entitySuite{
 		form:  "username=pay&custom_id=c-1&tags[]=a",
 		other: `{"username":"other","custom_id":"c-2"}`,
 		key:   "pay",
+		kept:  []string{"username"},
 		broken: map[string]string{
 			"neither": `{"username":null}`,
 		},
@@ -224,10 +235,11 @@ var entitySuites = []entitySuite{
 	{
 		kind:  "certificates",
 		least: certificateBody(""),
-		full:  certificateBody(""),
-		form:  certificateForm(),
-		other: certificateBody(""),
-		fixed: []string{"cert_alt", "key_alt"},
+		full:  merged(certificateBody(""), `{"cert_alt":`+quoted(certificateECDSA)+`,"key_alt":`+quoted(keyECDSA)+`,"tags":["a"],"snis":["a.com","*.b.com"]}`),
+		form: url.Values{
+			"cert": {certificateRSA}, "key": {keyRSA}, "cert_alt": {certificateECDSA}, "key_alt": {keyECDSA}, "tags": {"a"}, "snis[1]": {"*.b.com"}, "snis[2]": {"a.com"},
+		}.Encode(),
+		other: `{"cert":` + quoted(certificateECDSA) + `,"key":` + quoted(keyECDSA) + `}`,
 		broken: map[string]string{
 			"alt_alone": `{"cert_alt":` + quoted(certificateECDSA) + `}`,
 			"mismatch":  `{"key":` + quoted(keyOther) + `}`,
@@ -254,7 +266,7 @@ var entitySuites = []entitySuite{
 		form:  url.Values{"kid": {"k1"}, "name": {"pay"}, "jwk": {`{"kty":"EC","crv":"P-256","kid":"k1",` + ecPoint + `}`}, "set.name": {"parent"}, "tags[]": {"a"}}.Encode(),
 		other: jwk("other", "other"),
 		key:   "pay",
-		fixed: []string{"jwk", "pem"},
+		kept:  []string{"jwk", "pem"},
 		broken: map[string]string{
 			"neither":           `{"jwk":"(absent)"}`,
 			"both":              `{"pem":{"public_key":` + quoted(pemText("rsa.pub")) + `}}`,
@@ -280,11 +292,11 @@ var entitySuites = []entitySuite{
 		form: url.Values{"payload": {`{"license":{"version":1}}`}}.Encode(), other: `{"payload":"{\"license\":{\"version\":2}}"}`,
 	},
 	{
-		kind: "workspaces", least: `{"name":"least"}`, full: `{"name":"pay","comment":"c","config":{"a":1},"meta":{"color":"#fff","thumbnail":"t"}}`,
+		kind: "workspaces", least: `{"name":"least"}`, full: `{"name":"pay","comment":"c","config":{"a":"1"},"meta":{"color":"#fff","thumbnail":"t"}}`,
 		form: "name=pay&comment=c&config.a=1&meta.color=%23fff&meta.thumbnail=t", other: `{"name":"other"}`, key: "pay",
 		broken: map[string]string{"path": `{"name":"services"}`, "fixed_path": `{"name":"status"}`, "meta": `{"meta":{"nonsense":1}}`},
 		more: map[string][]string{
-			"default": {"GET /workspaces/default", "DELETE /workspaces/default", "GET /default/services", "GET /default/kong"},
+			"default": {"GET /workspaces/default", "DELETE /workspaces/default", "GET /default/services", "HEAD /default/kong"},
 			"rename":  {"POST /workspaces\nname=pay", "PATCH /workspaces/pay\nname=paid", "PATCH /workspaces/pay\ncomment=c"},
 			"unknown": {"GET /nothing/services", "OPTIONS /nothing/services", "POST /nothing/services\n{}"},
 			"probe":   {"POST /workspaces\nname=pay", "GET /pay/workspaces/pay", "GET /pay/workspaces/nothing"},
@@ -403,10 +415,6 @@ func certificateBody(id string) string {
 		return `{"id":"` + id + `","cert":` + quoted(certificateRSA) + `,"key":` + quoted(keyRSA) + `}`
 	}
 	return `{"cert":` + quoted(certificateRSA) + `,"key":` + quoted(keyRSA) + `}`
-}
-
-func certificateForm() string {
-	return url.Values{"cert": {certificateRSA}, "key": {keyRSA}}.Encode()
 }
 
 // ecPoint are the coordinates of the public key in RFC 7515, appendix A.3.

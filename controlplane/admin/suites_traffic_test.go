@@ -8,13 +8,13 @@ var trafficSuites = []entitySuite{
 		kind:  "upstreams",
 		setup: []string{"POST /certificates\n" + certificateBody(certificateID)},
 		least: `{"name":"up.internal"}`,
-		full: `{"name":"pay","algorithm":"consistent-hashing","hash_on":"header","hash_fallback":"cookie","hash_on_header":"x-user","hash_on_cookie":"sid","hash_on_cookie_path":"/a",` +
+		full: `{"name":"pay","algorithm":"consistent-hashing","hash_on":"header","hash_fallback":"cookie","hash_on_header":"x-user","hash_fallback_header":"x-other","hash_on_cookie":"sid","hash_on_cookie_path":"/a",` +
 			`"hash_on_query_arg":"q","hash_fallback_query_arg":"p","hash_on_uri_capture":"c","hash_fallback_uri_capture":"d","slots":100,` +
 			`"healthchecks":{"active":{"type":"https","timeout":2.5,"concurrency":5,"http_path":"/live","https_sni":"up.example.com","https_verify_certificate":false,"headers":{"x-probe":["1"]},` +
 			`"healthy":{"interval":5,"http_statuses":[204],"successes":2},"unhealthy":{"interval":3,"http_statuses":[500],"tcp_failures":1,"timeouts":2,"http_failures":3}},` +
 			`"passive":{"type":"tcp","healthy":{"http_statuses":[200],"successes":1},"unhealthy":{"http_statuses":[503],"tcp_failures":1,"timeouts":2,"http_failures":3}},"threshold":12.5},` +
 			`"tags":["a","b"],"host_header":"up.example.com:8443","client_certificate":{"id":"` + certificateID + `"},"use_srv_name":true}`,
-		form: "name=pay&hash_on=header&hash_fallback=cookie&hash_on_header=x-user&hash_on_cookie=sid&hash_on_cookie_path=/a" +
+		form: "name=pay&hash_on=header&hash_fallback=cookie&hash_on_header=x-user&hash_fallback_header=x-other&hash_on_cookie=sid&hash_on_cookie_path=/a" +
 			"&hash_on_query_arg=q&hash_fallback_query_arg=p&hash_on_uri_capture=c&hash_fallback_uri_capture=d&slots=100" +
 			"&healthchecks.active.type=https&healthchecks.active.timeout=2.5&healthchecks.active.concurrency=5&healthchecks.active.http_path=/live" +
 			"&healthchecks.active.https_sni=up.example.com&healthchecks.active.https_verify_certificate=false&healthchecks.active.headers.x-probe[]=1" +
@@ -30,8 +30,6 @@ var trafficSuites = []entitySuite{
 			"fallback_of_consumer":     `{"hash_on":"consumer","hash_fallback":"consumer"}`,
 			"fallback_of_cookie":       `{"hash_on":"cookie","hash_on_cookie":"c","hash_fallback":"ip"}`,
 			"fallback_of_none":         `{"hash_fallback":"ip"}`,
-			"no_header":                `{"hash_on":"header"}`,
-			"no_fallback_header":       `{"hash_on":"ip","hash_fallback":"header"}`,
 			"same_header":              `{"hash_on":"header","hash_fallback":"header","hash_on_header":"a","hash_fallback_header":"a"}`,
 			"header_alone":             `{"hash_on":"header"}`,
 			"fallback_header_alone":    `{"hash_on":"ip","hash_fallback":"header"}`,
@@ -41,13 +39,10 @@ var trafficSuites = []entitySuite{
 			"fallback_query_arg_alone": `{"hash_on":"ip","hash_fallback":"query_arg"}`,
 			"uri_capture_alone":        `{"hash_on":"uri_capture"}`,
 			"fallback_uri_capture":     `{"hash_on":"ip","hash_fallback":"uri_capture"}`,
-			"fallback_of_none_too":     `{"hash_on":"none","hash_fallback":"ip"}`,
-			"fallback_of_cookie_too":   `{"hash_on":"cookie","hash_on_cookie":"c","hash_fallback":"ip"}`,
-			"fallback_of_consumer_too": `{"hash_on":"consumer","hash_fallback":"consumer"}`,
 			"fallback_of_ip":           `{"hash_on":"ip","hash_fallback":"ip"}`,
 			"fallback_of_path":         `{"hash_on":"path","hash_fallback":"path"}`,
+			"fallback_of_header":       `{"hash_on":"header","hash_on_header":"x","hash_fallback":"nonsense"}`,
 			"fallback_nonsense":        `{"hash_on":"ip","hash_fallback":"nonsense"}`,
-			"same_header_too":          `{"hash_on":"header","hash_on_header":"x","hash_fallback":"header","hash_fallback_header":"x"}`,
 			"same_query_arg":           `{"hash_on":"query_arg","hash_on_query_arg":"x","hash_fallback":"query_arg","hash_fallback_query_arg":"x"}`,
 			"same_uri_capture":         `{"hash_on":"uri_capture","hash_on_uri_capture":"x","hash_fallback":"uri_capture","hash_fallback_uri_capture":"x"}`,
 			"probe_header":             `{"healthchecks":{"active":{"headers":{"a b":["x"]}}}}`,
@@ -57,18 +52,9 @@ var trafficSuites = []entitySuite{
 				"POST /upstreams\n" + `{"name":"a","hash_on":"ip","algorithm":"round-robin"}`, "PATCH /upstreams/a\n" + `{"algorithm":"latency"}`,
 				"PATCH /upstreams/a\n" + `{"hash_on":"path"}`, "PATCH /upstreams/a\n" + `{"hash_on":null}`, "PATCH /upstreams/a\n" + `{"hash_on":"none"}`,
 			},
-			"in_use": {"POST /upstreams\n" + `{"name":"a","client_certificate":{"id":"` + certificateID + `"}}`, "DELETE /certificates/" + certificateID, "GET /certificates/" + certificateID + "/upstreams"},
 			"nested": {
 				"POST /upstreams\n" + `{"name":"a","client_certificate":{"id":"` + certificateID + `"}}`, "GET /upstreams/a/client_certificate",
 				"POST /upstreams/a/targets\n" + `{"target":"h"}`, "DELETE /upstreams/a", "GET /upstreams/a/targets",
-			},
-			"rewritten": {
-				"POST /upstreams\n" + `{"name":"a.internal","algorithm":"least-connections","hash_on":"ip"}`, "POST /upstreams\n" + `{"name":"b.internal","hash_on":"ip"}`,
-				"PATCH /upstreams/b.internal\n" + `{"hash_on":"none"}`, "PATCH /upstreams/b.internal\n" + `{"algorithm":"latency"}`, "PATCH /upstreams/b.internal\n" + `{"hash_on":"path"}`,
-			},
-			"in_use_certificate": {
-				"POST /upstreams\n" + `{"name":"a.internal","client_certificate":{"id":"` + certificateID + `"}}`, "DELETE /certificates/" + certificateID,
-				"GET /certificates/" + certificateID + "/upstreams", "GET /upstreams/a.internal/client_certificate",
 			},
 			"patch_deep": {
 				"POST /upstreams\n" + `{"name":"a.internal","healthchecks":{"active":{"healthy":{"interval":5,"successes":2}}}}`,
@@ -82,7 +68,7 @@ var trafficSuites = []entitySuite{
 		path:  "/upstreams/parent.internal/targets",
 		setup: []string{"POST /upstreams\n" + `{"id":"` + upstreamID + `","name":"parent.internal"}`},
 		least: `{"target":"example.com"}`,
-		full:  `{"target":"10.0.0.1:80","weight":5,"tags":["a"],"upstream":{"id":"` + missingID + `"}}`,
+		full:  `{"target":"10.0.0.1:80","weight":5,"tags":["a"],"upstream":{"id":"` + upstreamID + `"}}`,
 		form:  "target=10.0.0.1%3A80&weight=5&tags=a",
 		other: `{"target":"[::1]:443"}`,
 		key:   "10.0.0.1:80",
@@ -90,13 +76,22 @@ var trafficSuites = []entitySuite{
 		fixed:  []string{"upstream"},
 		listed: true,
 		more: map[string][]string{
+			"put_key": {
+				"PUT /upstreams/parent.internal/targets/10.0.0.1:80\n{}", "POST /upstreams/parent.internal/targets\n" + `{"target":"10.0.0.1:80"}`,
+				"PUT /upstreams/parent.internal/targets/10.0.0.1:80\n" + `{"weight":7}`, "PUT /upstreams/parent.internal/targets/10.0.0.1:80\nweight=8",
+				"DELETE /upstreams/parent.internal/targets/10.0.0.1:80", "GET /upstreams/parent.internal/targets/10.0.0.1:80",
+			},
+			"tags": {
+				"POST /upstreams/parent.internal/targets\n" + `{"id":"11111111-1111-4111-8111-111111111111","target":"a.com","tags":["red","blue"]}`,
+				"POST /upstreams/parent.internal/targets\n" + `{"id":"22222222-2222-4222-8222-222222222222","target":"b.com","tags":["red"]}`,
+				"# nested lists have no filter\nGET /upstreams/parent.internal/targets?tags=blue", "GET /upstreams/parent.internal/targets/all?tags=blue", "GET /tags/red", "GET /tags/blue",
+			},
 			"no_path":   {"GET /targets", "POST /targets\n{}", "OPTIONS /targets", "GET /targets/" + missingID, "GET /targets/" + missingID + "/upstream"},
 			"duplicate": {"POST /upstreams/parent.internal/targets\n" + `{"target":"h"}`, "POST /upstreams/parent.internal/targets\n" + `{"target":"h:8000"}`, "POST /upstreams/parent.internal/targets\n" + `{"target":"h:8001"}`},
 			"bad":       {"POST /upstreams/parent.internal/targets\n" + `{"target":"a b","weight":-1}`, "POST /upstreams/nothing/targets\n{}"},
 			"forms_of_target": {
 				"POST /upstreams/parent.internal/targets\ntarget=::1", "POST /upstreams/parent.internal/targets\ntarget=[::1]:80", "POST /upstreams/parent.internal/targets\ntarget=10.0.0.1",
 			},
-			"duplicate_target": {"POST /upstreams/parent.internal/targets\ntarget=10.0.0.1", "POST /upstreams/parent.internal/targets\ntarget=10.0.0.1:8000"},
 			"cascade":          {"POST /upstreams/parent.internal/targets\ntarget=10.0.0.1", "DELETE /upstreams/parent.internal", "GET /upstreams/parent.internal/targets"},
 			"upstream_in_body": {"POST /upstreams/parent.internal/targets\n" + `{"target":"10.0.0.1","upstream":{"id":"` + missingID + `"}}`},
 			"foreign_parent": {
@@ -137,21 +132,13 @@ var trafficSuites = []entitySuite{
 		other: `{"cert":` + quoted(pemText("ca2.crt")) + `}`,
 		fixed: []string{"cert_digest"},
 		broken: map[string]string{
-			"two":         `{"cert":` + quoted(certificateCA+certificateCA) + `}`,
-			"expired":     `{"cert":` + quoted(pemText("expired.crt")) + `}`,
-			"leaf":        `{"cert":` + quoted(pemText("leaf.crt")) + `}`,
-			"two_too":     `{"cert":` + quoted(pemText("ca.crt")+pemText("ca2.crt")) + `}`,
-			"expired_too": `{"cert":` + quoted(pemText("expired.crt")) + `}`,
-			"no_ca":       `{"cert":` + quoted(pemText("leaf.crt")) + `}`,
+			"two":     `{"cert":` + quoted(certificateCA+certificateCA) + `}`,
+			"expired": `{"cert":` + quoted(pemText("expired.crt")) + `}`,
+			"leaf":    `{"cert":` + quoted(pemText("leaf.crt")) + `}`,
 		},
 		more: map[string][]string{
-			"duplicate": {"POST /ca_certificates\n" + `{"cert":` + quoted(certificateCA) + `}`, "POST /ca_certificates\n" + `{"cert":` + quoted("\n"+certificateCA) + `,"cert_digest":"0"}`},
+			"duplicate_cert_digest": {"POST /ca_certificates\n" + `{"cert":` + quoted(certificateCA) + `}`, "POST /ca_certificates\n" + `{"cert":` + quoted("\n"+certificateCA) + `,"cert_digest":"0"}`},
 			"in_use": {
-				"POST /ca_certificates\n" + `{"id":"` + missingID + `","cert":` + quoted(certificateCA) + `}`,
-				"POST /services\n" + `{"id":"` + serviceID + `","url":"https://a.com","ca_certificates":["` + missingID + `"]}`, "DELETE /ca_certificates/" + missingID,
-			},
-			"same_twice": {"POST /ca_certificates\n" + `{"cert":` + quoted(pemText("ca.crt")) + `}`, "POST /ca_certificates\n" + `{"cert":` + quoted(pemText("ca.crt")) + `}`},
-			"in_use_too": {
 				"POST /ca_certificates\n" + `{"id":"` + caID + `","cert":` + quoted(pemText("ca.crt")) + `}`,
 				"POST /services\n" + `{"id":"` + serviceID + `","url":"https://a.com","ca_certificates":["` + caID + `"]}`, "DELETE /ca_certificates/" + caID,
 				"DELETE /services/" + serviceID, "DELETE /ca_certificates/" + caID,
@@ -168,19 +155,14 @@ var trafficSuites = []entitySuite{
 		key:     "pay",
 		decides: "name",
 		broken: map[string]string{
-			"prefix_of_type":     `{"prefix":"env"}`,
-			"prefix_short":       `{"prefix":"a"}`,
-			"not_installed":      `{"name":"hcv"}`,
-			"config_prefix":      `{"config":{"prefix":"1A"}}`,
-			"config_unknown":     `{"config":{"nonsense":1}}`,
-			"config_no_table":    `{"config":[]}`,
-			"not_installed_too":  `{"name":"nonsense"}`,
-			"prefix_of_type_too": `{"prefix":"env"}`,
-			"prefix_short_too":   `{"prefix":"a"}`,
-			"prefix_upper":       `{"prefix":"Abc"}`,
-			"config_prefix_too":  `{"config":{"prefix":"1 2"}}`,
-			"config_unknown_too": `{"config":{"nonsense":1}}`,
-			"config_no_json":     `{"config":"x"}`,
+			"prefix_of_type":  `{"prefix":"env"}`,
+			"prefix_short":    `{"prefix":"a"}`,
+			"not_installed":   `{"name":"hcv"}`,
+			"config_prefix":   `{"config":{"prefix":"1A"}}`,
+			"config_unknown":  `{"config":{"nonsense":1}}`,
+			"config_no_table": `{"config":[]}`,
+			"prefix_upper":    `{"prefix":"Abc"}`,
+			"config_no_json":  `{"config":"x"}`,
 		},
 		more: map[string][]string{
 			"everywhere": {"POST /workspaces\nname=team", "POST /vaults\n" + `{"prefix":"pay","name":"env"}`, "POST /team/vaults\n" + `{"prefix":"pay","name":"env"}`, "GET /team/vaults/pay"},
@@ -195,14 +177,13 @@ var trafficSuites = []entitySuite{
 		key:     "pay",
 		decides: "type",
 		broken: map[string]string{
-			"config_unknown":     `{"config":{"nonsense":1}}`,
-			"config_port":        `{"config":{"port":65536}}`,
-			"sentinel_alone":     `{"type":"redis-ee","config":{"sentinel_master":"m"}}`,
-			"host_alone":         `{"type":"redis-ee","config":{"port":null}}`,
-			"two_ways_to_one":    `{"type":"redis-ee","config":{"sentinel_master":"m","sentinel_role":"any","sentinel_nodes":[{"host":"h"}],"cluster_nodes":[{"ip":"h"}]}}`,
-			"type_unknown":       `{"type":"nonsense"}`,
-			"config_unknown_too": `{"config":{"nonsense":1}}`,
-			"config_port_too":    `{"config":{"port":99999}}`,
+			"config_unknown":  `{"config":{"nonsense":1}}`,
+			"config_port":     `{"config":{"port":65536}}`,
+			"sentinel_alone":  `{"type":"redis-ee","config":{"sentinel_master":"m"}}`,
+			"host_alone":      `{"type":"redis-ee","config":{"port":null}}`,
+			"proxied":         `{"type":"redis-ee","config":{"connection_is_proxied":true,"host":null,"port":null,"database":1,"sentinel_master":"m","sentinel_role":"any","sentinel_nodes":[{"host":"h"}]}}`,
+			"two_ways_to_one": `{"type":"redis-ee","config":{"sentinel_master":"m","sentinel_role":"any","sentinel_nodes":[{"host":"h"}],"cluster_nodes":[{"ip":"h"}]}}`,
+			"type_unknown":    `{"type":"nonsense"}`,
 		},
 	},
 }
