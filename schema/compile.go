@@ -88,8 +88,10 @@ type pattern struct {
 
 // shorthand is a compiled input-only field.
 type shorthand struct {
-	field  *field
-	path   []string
+	field *field
+	// paths are where the value goes. Of an expansion they say what it is in place
+	// of; it needs none.
+	paths  [][]string
 	expand expandFunc
 	rules  *schemapb.Shorthand
 }
@@ -183,14 +185,23 @@ func compileShorthand(sh *schemapb.Shorthand) (*shorthand, error) {
 	if f.typ == typeArray {
 		f.elem = &field{typ: typeString, rules: &schemapb.Field{}}
 	}
-	out := &shorthand{field: f, path: sh.GetPath(), rules: sh}
+	out := &shorthand{field: f, rules: sh}
+	if len(sh.GetPath()) > 0 {
+		out.paths = append(out.paths, sh.GetPath())
+	}
+	for _, path := range sh.GetMorePaths() {
+		out.paths = append(out.paths, path.GetValues())
+	}
 	if sh.GetExpand() != "" {
 		out.expand = expansions[sh.GetExpand()]
 		if out.expand == nil {
 			return nil, fmt.Errorf("no expansion %q", sh.GetExpand())
 		}
-	} else if len(sh.GetPath()) == 0 {
+	} else if len(out.paths) == 0 {
 		return nil, fmt.Errorf("neither expand nor path")
+	}
+	if sh.GetTranslateBackwards() && len(out.paths) == 0 {
+		return nil, fmt.Errorf("translate_backwards without a path")
 	}
 	return out, nil
 }

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"math"
 	"strings"
 
 	schemapb "github.com/gibbon-gateway/gibbon/gen/gibbon/schema/v1"
@@ -118,7 +119,7 @@ func (f *field) describe() Document {
 	a.flag("immutable", r.GetImmutable())
 	a.flag("transient", r.GetTransient())
 	a.text("err", r.GetErr())
-	a.add("deprecation", describeDeprecation(r.GetDeprecation(), nil))
+	a.add("deprecation", describeDeprecation(r.GetDeprecation()))
 	a.text("description", r.GetDescription())
 	return Object(a...)
 }
@@ -152,10 +153,10 @@ func (f *field) describeRules(a *attributes) {
 	a.add("one_of", f.listed(f.oneOf))
 	a.add("not_one_of", f.listed(f.notOneOf))
 	if r.Gt != nil {
-		a.add("gt", Float(r.GetGt()))
+		a.add("gt", describeLimit(r.GetGt()))
 	}
 	if b := r.Between; b != nil {
-		a.add("between", List(Float(b.GetMin()), Float(b.GetMax())))
+		a.add("between", List(describeLimit(b.GetMin()), describeLimit(b.GetMax())))
 	}
 	a.flag("is_regex", r.GetIsRegex())
 	for _, l := range []struct {
@@ -186,6 +187,18 @@ func (f *field) describeRules(a *attributes) {
 	}
 }
 
+// describeLimit shows a number, or the text by which Kong shows what JSON has no
+// number for.
+func describeLimit(n float64) Document {
+	switch {
+	case math.IsInf(n, 1):
+		return String("inf")
+	case math.IsInf(n, -1):
+		return String("-inf")
+	}
+	return Float(n)
+}
+
 func (f *field) describeRecord(a *attributes) {
 	if f.record == nil {
 		return
@@ -208,22 +221,26 @@ func (sh *shorthand) describe() Document {
 	if sh.field.elem != nil {
 		a.add("elements", sh.field.elem.describe())
 	}
-	a.add("deprecation", describeDeprecation(sh.rules.GetDeprecation(), sh.path))
+	a.add("deprecation", describeDeprecation(sh.rules.GetDeprecation(), sh.paths...))
 	if sh.rules.GetTranslateBackwards() {
-		a.add("translate_backwards", texts(sh.path))
+		a.add("translate_backwards", texts(sh.paths[0]))
 	}
 	return Object(a...)
 }
 
-func describeDeprecation(d *schemapb.Deprecation, replacement []string) Document {
+func describeDeprecation(d *schemapb.Deprecation, replacements ...[]string) Document {
 	if d == nil {
 		return Document{}
 	}
 	var a attributes
 	a.text("message", d.GetMessage())
 	a.text("removal_in_version", d.GetRemovalInVersion())
-	if len(replacement) > 0 {
-		a.add("replaced_with", List(Object(Member{"path", texts(replacement)})))
+	var places []Document
+	for _, path := range replacements {
+		places = append(places, Object(Member{"path", texts(path)}))
+	}
+	if places != nil {
+		a.add("replaced_with", List(places...))
 	}
 	return Object(a...)
 }

@@ -65,7 +65,7 @@ func expandRecord(rec *record, in Document) (out Document, fail failures) {
 			continue
 		}
 		out = out.Without(sh.field.name)
-		next, text := sh.apply(out, v)
+		next, text := sh.apply(rec, out, v)
 		fail.put(text, sh.field.name)
 		out = next
 	}
@@ -105,42 +105,70 @@ func expandValue(f *field, v Document) (out, text Document) {
 	return v, Document{}
 }
 
-// apply is the record with the shorthand's value in its place, or the text of
-// what is wrong with it.
-func (sh *shorthand) apply(rec, v Document) (out, text Document) {
-	if sh.expand != nil {
-		if v.IsNull() {
-			return rec, Document{}
-		}
-		if text := sh.field.judge(v); !text.IsAbsent() {
-			return rec, text
-		}
-		members, why := sh.expand(v)
-		if why != "" {
-			return rec, String(why)
-		}
-		for _, m := range members {
-			rec = rec.With(m.Value, m.Name)
-		}
-		return rec, Document{}
-	}
-	now := rec.Get(sh.path...)
+// apply is the body of a record with the shorthand's value in its places, or the
+// text of what is wrong with it.
+func (sh *shorthand) apply(rec *record, body, v Document) (out, text Document) {
 	if v.IsNull() {
-		// The old name is shown as null next to the new one; coming back it
-		// must not clear what the new one says.
-		if !now.IsAbsent() || rec.Get(sh.path[0]).IsNull() {
-			return rec, Document{}
+		if sh.expand == nil {
+			body = sh.clear(body)
 		}
-		return rec.With(v, sh.path...), Document{}
+		return body, Document{}
 	}
 	if text := sh.field.judge(v); !text.IsAbsent() {
-		return rec, text
+		return body, text
 	}
-	if !now.unset() && !Equal(now, v) {
-		return rec, String(fmt.Sprintf("both deprecated and new field are used but their values mismatch: %s = %s vs %s = %s",
-			sh.field.name, show(v), strings.Join(sh.path, "."), show(now)))
+	if sh.expand != nil {
+		return sh.expanded(rec, body, v)
 	}
-	return rec.With(v, sh.path...), Document{}
+	for _, path := range sh.paths {
+		if now := body.Get(path...); !now.unset() && !Equal(now, v) {
+			return body, sh.mismatch(v, path, now)
+		}
+	}
+	for _, path := range sh.paths {
+		body = body.With(v, path...)
+	}
+	return body, Document{}
+}
+
+// clear puts null where nothing is said otherwise. The old name is shown as null
+// next to the new one; coming back it must not clear what the new one says.
+func (sh *shorthand) clear(body Document) Document {
+	for _, path := range sh.paths {
+		if body.Get(path...).IsAbsent() && !body.Get(path[0]).IsNull() {
+			body = body.With(Null(), path...)
+		}
+	}
+	return body
+}
+
+// expanded puts the fields that stand for the value into the body. A deprecated
+// name must not say something else than they do; what is a mere abbreviation wins.
+func (sh *shorthand) expanded(rec *record, body, v Document) (out, text Document) {
+	members, why := sh.expand(v)
+	if why != "" {
+		return body, String(why)
+	}
+	for _, m := range members {
+		now, f := body.Get(m.Name), rec.byName[m.Name]
+		if sh.rules.GetDeprecation() == nil || now.unset() || f == nil {
+			continue
+		}
+		// Either may leave out what has a default.
+		fl := &filler{}
+		if !Equal(fl.value(f, now), fl.value(f, m.Value)) {
+			return body, sh.mismatch(v, []string{m.Name}, now)
+		}
+	}
+	for _, m := range members {
+		body = body.With(m.Value, m.Name)
+	}
+	return body, Document{}
+}
+
+func (sh *shorthand) mismatch(v Document, path []string, now Document) Document {
+	return String(fmt.Sprintf("both deprecated and new field are used but their values mismatch: %s = %s vs %s = %s",
+		sh.field.name, show(v), strings.Join(path, "."), show(now)))
 }
 
 // expandFunc turns a shorthand's value into fields, or says what is wrong.
@@ -148,7 +176,6 @@ type expandFunc func(v Document) (fields []Member, text string)
 
 var expansions = map[string]expandFunc{
 	"url":                expandURL,
-	"redis_timeouts":     redisTimeouts,
 	"sentinel_addresses": nodes("sentinel_nodes", "host"),
 	"cluster_addresses":  nodes("cluster_nodes", "ip"),
 }

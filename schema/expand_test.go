@@ -59,3 +59,43 @@ func TestShorthandsInMaps(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestExpandDeprecated covers names of old that stand for several fields, or for
+// records.
+func TestExpandDeprecated(t *testing.T) {
+	c := load(t)
+	partials, _ := c.Entity("partials")
+	for _, tt := range []struct{ name, config, want, err string }{
+		{"one for three", `{"timeout":5}`, `{"connect_timeout":5,"send_timeout":5,"read_timeout":5}`, ``},
+		{"says the same", `{"timeout":5,"send_timeout":5}`, `{"send_timeout":5,"connect_timeout":5,"read_timeout":5}`, ``},
+		{"beside null", `{"timeout":5,"send_timeout":null}`, `{"send_timeout":5,"connect_timeout":5,"read_timeout":5}`, ``},
+		{
+			"disagrees", `{"timeout":5,"read_timeout":6}`, ``,
+			`{"timeout":"both deprecated and new field are used but their values mismatch: timeout = 5 vs read_timeout = 6"}`,
+		},
+		{"null", `{"timeout":null,"send_timeout":6}`, `{"send_timeout":6,"connect_timeout":null,"read_timeout":null}`, ``},
+		{"addresses", `{"cluster_addresses":["h:7000","g:1"]}`, `{"cluster_nodes":[{"ip":"h","port":7000},{"ip":"g","port":1}]}`, ``},
+		{
+			"the same addresses", `{"sentinel_addresses":["h:6379"],"sentinel_nodes":[{"host":"h"}]}`,
+			`{"sentinel_nodes":[{"host":"h","port":6379}]}`, ``,
+		},
+		{
+			"other addresses", `{"sentinel_addresses":["h:1"],"sentinel_nodes":[{"host":"h"}]}`, ``,
+			`{"sentinel_addresses":"both deprecated and new field are used but their values mismatch: sentinel_addresses = {\"h:1\"} vs sentinel_nodes = {{host=\"h\"}}"}`,
+		},
+		{"no address", `{"sentinel_addresses":["h"]}`, ``, `{"sentinel_addresses":"expected host:port: h"}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := partials.Expand(mustParse(t, `{"type":"redis-ee","config":`+tt.config+`}`), Document{})
+			if err != nil || tt.err != "" {
+				if got, want := violation(err).String(), `{"config":`+tt.err+`}`; got != want {
+					t.Errorf("\n got %s\nwant %s", got, want)
+				}
+				return
+			}
+			if got := got.Get("config").String(); got != tt.want {
+				t.Errorf("\n got %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}

@@ -2,11 +2,6 @@ package schema
 
 import "strconv"
 
-// redisTimeouts is the one limit of old for the three there are now.
-func redisTimeouts(v Document) ([]Member, string) {
-	return []Member{{"connect_timeout", v}, {"send_timeout", v}, {"read_timeout", v}}, ""
-}
-
 // nodes turns addresses of the form host:port into the records of a field, whose
 // host has that name there.
 func nodes(field, host string) expandFunc {

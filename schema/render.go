@@ -60,7 +60,7 @@ func (r renderer) record(rec *record, doc Document) Document {
 			if !sh.rules.GetTranslateBackwards() || rec.byName[sh.field.name] != nil {
 				continue
 			}
-			v := Object(out...).Get(sh.path...)
+			v := Object(out...).Get(sh.paths[0]...)
 			if v.IsAbsent() {
 				v = Null()
 			}

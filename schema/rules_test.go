@@ -352,6 +352,7 @@ func TestCompileRefuses(t *testing.T) {
 		{"empty check", protoField("f", text, ``), `[gibbon.schema.v1.record] { checks { err: "x" } }`},
 		{"expansion", protoField("f", text, ``), `[gibbon.schema.v1.record] { shorthands { name: "s" type: "string" expand: "x" } }`},
 		{"shorthand type", protoField("f", text, ``), `[gibbon.schema.v1.record] { shorthands { name: "s" type: "blob" path: "f" } }`},
+		{"shorthand shown under no name", protoField("f", text, ``), `[gibbon.schema.v1.record] { shorthands { name: "s" type: "string" expand: "url" translate_backwards: true } }`},
 		{"shorthand that goes nowhere", protoField("f", text, ``), `[gibbon.schema.v1.record] { shorthands { name: "s" type: "string" } }`},
 		{"reference to nothing", protoField("f", inner, `reference: "nothing"`), ``},
 		{"subschema of nothing", protoField("f", text, ``), `[gibbon.schema.v1.entity] { kind: "things" subschemas { when: "a" fields { name: "x" } } }`},

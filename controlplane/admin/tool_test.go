@@ -390,13 +390,16 @@ func fillConfig(config, record object) {
 		if value != nil {
 			continue
 		}
-		if def, ok := whole[f.name]; ok {
-			config[f.name] = def
-		} else if def, ok := f.object["default"]; ok {
-			config[f.name] = def
-		} else {
-			config[f.name] = nil
+		def, ok := whole[f.name]
+		if !ok {
+			def = f.object["default"]
 		}
+		if inner, ok := def.(object); ok && f.object["type"] == "record" {
+			inner = maps.Clone(inner)
+			fillConfig(inner, f.object)
+			def = inner
+		}
+		config[f.name] = def
 	}
 }
 
@@ -409,9 +412,12 @@ func shorthands(config, record object) map[string]bool {
 			if _, given := config[name]; !given {
 				continue
 			}
-			back, _ := rules.(object)["translate_backwards"].([]any)
-			if len(back) == 1 {
-				covered[back[0].(string)] = true
+			deprecation, _ := rules.(object)["deprecation"].(object)
+			replaced, _ := deprecation["replaced_with"].([]any)
+			for _, r := range append(replaced, object{"path": rules.(object)["translate_backwards"]}) {
+				if path, _ := r.(object)["path"].([]any); len(path) == 1 {
+					covered[path[0].(string)] = true
+				}
 			}
 		}
 	}

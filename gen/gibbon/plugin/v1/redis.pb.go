@@ -614,7 +614,7 @@ const file_gibbon_plugin_v1_redis_proto_rawDesc = "" +
 	"\t_databaseB\x06\n" +
 	"\x04_sslB\r\n" +
 	"\v_ssl_verifyB\x0e\n" +
-	"\f_server_name\"\xe1\x19\n" +
+	"\f_server_name\"\xf1\x19\n" +
 	"\aRedisEe\x12Y\n" +
 	"\x04host\x18\x01 \x01(\tB@\xca\xf3\x18<\x1a\v\"127.0.0.1\"\xc8\x01\x01\x9a\x02\x04host\xaa\x02\"The server's host name or address.H\x00R\x04host\x88\x01\x01\x12C\n" +
 	"\x04port\x18\x02 \x01(\x05B*\xca\xf3\x18&\x1a\x046379J\t\x11\x00\x00\x00\x00\xe0\xff\xef@\xaa\x02\x12The server's port.H\x01R\x04port\x88\x01\x01\x12l\n" +
@@ -641,7 +641,7 @@ const file_gibbon_plugin_v1_redis_proto_rawDesc = "" +
 	"serverName\x88\x01\x01\x12{\n" +
 	"\x18cluster_max_redirections\x18\x14 \x01(\x05B<\xca\xf3\x188\x1a\x015\xaa\x022How often a call follows a cluster's redirections.H\x11R\x16clusterMaxRedirections\x88\x01\x01\x12z\n" +
 	"\x15connection_is_proxied\x18\x15 \x01(\bBA\xca\xf3\x18=\x1a\x05false\xaa\x023The connection goes through a proxy, which logs in.H\x12R\x13connectionIsProxied\x88\x01\x01\x12\x9f\x01\n" +
-	"\x14cloud_authentication\x18\x16 \x01(\v2*.gibbon.plugin.v1.RedisCloudAuthenticationB@\xca\xf3\x18<\xaa\x029Log in to a cloud's Redis with an identity of that cloud.R\x13cloudAuthentication:\xf7\x05\xca\xf3\x18\xda\x05\n" +
+	"\x14cloud_authentication\x18\x16 \x01(\v2*.gibbon.plugin.v1.RedisCloudAuthenticationB@\xca\xf3\x18<\xaa\x029Log in to a cloud's Redis with an identity of that cloud.R\x13cloudAuthentication:\x87\x06\xca\xf3\x18\xea\x05\n" +
 	"\x0e\"\f\n" +
 	"\x04host\n" +
 	"\x04port\n" +
@@ -660,9 +660,11 @@ const file_gibbon_plugin_v1_redis_proto_rawDesc = "" +
 	"8:6\n" +
 	"\x15connection_is_proxied\x12\x06\x1a\x04true\x1a\rcluster_nodes\"\x06\x1a\x04null\n" +
 	"0:.\n" +
-	"\x15connection_is_proxied\x12\x06\x1a\x04true\x1a\bdatabase\"\x03\x1a\x010\x12\x85\x01\n" +
-	"\atimeout\x12\ainteger\x1a\x0eredis_timeouts\"\x0fconnect_timeout2P\n" +
-	"Itimeout is deprecated: use connect_timeout, send_timeout and read_timeout\x12\x034.0\x12|\n" +
+	"\x15connection_is_proxied\x12\x06\x1a\x04true\x1a\bdatabase\"\x03\x1a\x010\x12\x95\x01\n" +
+	"\atimeout\x12\ainteger\"\x0fconnect_timeout2P\n" +
+	"Itimeout is deprecated: use connect_timeout, send_timeout and read_timeout\x12\x034.0:\x0e\n" +
+	"\fsend_timeout:\x0e\n" +
+	"\fread_timeout\x12|\n" +
 	"\x12sentinel_addresses\x12\x05array\x1a\x12sentinel_addresses\"\x0esentinel_nodes2;\n" +
 	"4sentinel_addresses is deprecated: use sentinel_nodes\x12\x034.0\x12w\n" +
 	"\x11cluster_addresses\x12\x05array\x1a\x11cluster_addresses\"\rcluster_nodes29\n" +

@@ -988,11 +988,13 @@ type Shorthand struct {
 	Expand string `protobuf:"bytes,3,opt,name=expand,proto3" json:"expand,omitempty"`
 	// path is where the value goes: ["redis","host"].
 	Path []string `protobuf:"bytes,4,rep,name=path,proto3" json:"path,omitempty"`
-	// translate_backwards shows the value under the old name too.
+	// translate_backwards shows the value under the old name too: that of path.
 	TranslateBackwards bool         `protobuf:"varint,5,opt,name=translate_backwards,json=translateBackwards,proto3" json:"translate_backwards,omitempty"`
 	Deprecation        *Deprecation `protobuf:"bytes,6,opt,name=deprecation,proto3" json:"deprecation,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// more_paths are where the value goes as well: one limit of old stands for three.
+	MorePaths     []*Strings `protobuf:"bytes,7,rep,name=more_paths,json=morePaths,proto3" json:"more_paths,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Shorthand) Reset() {
@@ -1063,6 +1065,13 @@ func (x *Shorthand) GetTranslateBackwards() bool {
 func (x *Shorthand) GetDeprecation() *Deprecation {
 	if x != nil {
 		return x.Deprecation
+	}
+	return nil
+}
+
+func (x *Shorthand) GetMorePaths() []*Strings {
+	if x != nil {
+		return x.MorePaths
 	}
 	return nil
 }
@@ -2661,14 +2670,16 @@ const file_gibbon_schema_v1_schema_proto_rawDesc = "" +
 	"\n" +
 	"shorthands\x18\x02 \x03(\v2\x1b.gibbon.schema.v1.ShorthandR\n" +
 	"shorthands\x12\x12\n" +
-	"\x04list\x18\x03 \x01(\bR\x04list\"\xd1\x01\n" +
+	"\x04list\x18\x03 \x01(\bR\x04list\"\x8b\x02\n" +
 	"\tShorthand\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
 	"\x06expand\x18\x03 \x01(\tR\x06expand\x12\x12\n" +
 	"\x04path\x18\x04 \x03(\tR\x04path\x12/\n" +
 	"\x13translate_backwards\x18\x05 \x01(\bR\x12translateBackwards\x12?\n" +
-	"\vdeprecation\x18\x06 \x01(\v2\x1d.gibbon.schema.v1.DeprecationR\vdeprecation\"\xc4\x06\n" +
+	"\vdeprecation\x18\x06 \x01(\v2\x1d.gibbon.schema.v1.DeprecationR\vdeprecation\x128\n" +
+	"\n" +
+	"more_paths\x18\a \x03(\v2\x19.gibbon.schema.v1.StringsR\tmorePaths\"\xc4\x06\n" +
 	"\x05Check\x12B\n" +
 	"\x0fat_least_one_of\x18\x01 \x01(\v2\x19.gibbon.schema.v1.StringsH\x00R\fatLeastOneOf\x12;\n" +
 	"\vonly_one_of\x18\x02 \x01(\v2\x19.gibbon.schema.v1.StringsH\x00R\tonlyOneOf\x127\n" +
@@ -2874,48 +2885,49 @@ var file_gibbon_schema_v1_schema_proto_depIdxs = []int32{
 	11, // 11: gibbon.schema.v1.Record.checks:type_name -> gibbon.schema.v1.Check
 	10, // 12: gibbon.schema.v1.Record.shorthands:type_name -> gibbon.schema.v1.Shorthand
 	8,  // 13: gibbon.schema.v1.Shorthand.deprecation:type_name -> gibbon.schema.v1.Deprecation
-	5,  // 14: gibbon.schema.v1.Check.at_least_one_of:type_name -> gibbon.schema.v1.Strings
-	5,  // 15: gibbon.schema.v1.Check.only_one_of:type_name -> gibbon.schema.v1.Strings
-	5,  // 16: gibbon.schema.v1.Check.distinct:type_name -> gibbon.schema.v1.Strings
-	5,  // 17: gibbon.schema.v1.Check.mutually_required:type_name -> gibbon.schema.v1.Strings
-	5,  // 18: gibbon.schema.v1.Check.mutually_exclusive:type_name -> gibbon.schema.v1.Strings
-	12, // 19: gibbon.schema.v1.Check.mutually_exclusive_sets:type_name -> gibbon.schema.v1.ExclusiveSets
-	15, // 20: gibbon.schema.v1.Check.conditional:type_name -> gibbon.schema.v1.Conditional
-	16, // 21: gibbon.schema.v1.Check.conditional_at_least_one_of:type_name -> gibbon.schema.v1.ConditionalAtLeastOneOf
-	17, // 22: gibbon.schema.v1.Check.require_when:type_name -> gibbon.schema.v1.RequireWhen
-	18, // 23: gibbon.schema.v1.Check.deny_when:type_name -> gibbon.schema.v1.DenyWhen
-	4,  // 24: gibbon.schema.v1.Match.between:type_name -> gibbon.schema.v1.Range
-	13, // 25: gibbon.schema.v1.Match.elements:type_name -> gibbon.schema.v1.Match
-	13, // 26: gibbon.schema.v1.Condition.match:type_name -> gibbon.schema.v1.Match
-	13, // 27: gibbon.schema.v1.Conditional.if_match:type_name -> gibbon.schema.v1.Match
-	13, // 28: gibbon.schema.v1.Conditional.then_match:type_name -> gibbon.schema.v1.Match
-	13, // 29: gibbon.schema.v1.ConditionalAtLeastOneOf.if_match:type_name -> gibbon.schema.v1.Match
-	14, // 30: gibbon.schema.v1.RequireWhen.when:type_name -> gibbon.schema.v1.Condition
-	14, // 31: gibbon.schema.v1.DenyWhen.when:type_name -> gibbon.schema.v1.Condition
-	5,  // 32: gibbon.schema.v1.Entity.unique_together:type_name -> gibbon.schema.v1.Strings
-	22, // 33: gibbon.schema.v1.Entity.subschemas:type_name -> gibbon.schema.v1.Subschema
-	21, // 34: gibbon.schema.v1.Entity.overlaps:type_name -> gibbon.schema.v1.Overlap
-	20, // 35: gibbon.schema.v1.Entity.transformations:type_name -> gibbon.schema.v1.Transformation
-	23, // 36: gibbon.schema.v1.Subschema.fields:type_name -> gibbon.schema.v1.SubschemaField
-	11, // 37: gibbon.schema.v1.Subschema.checks:type_name -> gibbon.schema.v1.Check
-	3,  // 38: gibbon.schema.v1.SubschemaField.rules:type_name -> gibbon.schema.v1.Field
-	2,  // 39: gibbon.schema.v1.Plugin.forbidden_scopes:type_name -> gibbon.schema.v1.Scope
-	11, // 40: gibbon.schema.v1.Plugin.checks:type_name -> gibbon.schema.v1.Check
-	26, // 41: gibbon.schema.v1.field:extendee -> google.protobuf.FieldOptions
-	27, // 42: gibbon.schema.v1.record:extendee -> google.protobuf.MessageOptions
-	27, // 43: gibbon.schema.v1.entity:extendee -> google.protobuf.MessageOptions
-	27, // 44: gibbon.schema.v1.plugin:extendee -> google.protobuf.MessageOptions
-	27, // 45: gibbon.schema.v1.config:extendee -> google.protobuf.MessageOptions
-	3,  // 46: gibbon.schema.v1.field:type_name -> gibbon.schema.v1.Field
-	9,  // 47: gibbon.schema.v1.record:type_name -> gibbon.schema.v1.Record
-	19, // 48: gibbon.schema.v1.entity:type_name -> gibbon.schema.v1.Entity
-	24, // 49: gibbon.schema.v1.plugin:type_name -> gibbon.schema.v1.Plugin
-	25, // 50: gibbon.schema.v1.config:type_name -> gibbon.schema.v1.Config
-	51, // [51:51] is the sub-list for method output_type
-	51, // [51:51] is the sub-list for method input_type
-	46, // [46:51] is the sub-list for extension type_name
-	41, // [41:46] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	5,  // 14: gibbon.schema.v1.Shorthand.more_paths:type_name -> gibbon.schema.v1.Strings
+	5,  // 15: gibbon.schema.v1.Check.at_least_one_of:type_name -> gibbon.schema.v1.Strings
+	5,  // 16: gibbon.schema.v1.Check.only_one_of:type_name -> gibbon.schema.v1.Strings
+	5,  // 17: gibbon.schema.v1.Check.distinct:type_name -> gibbon.schema.v1.Strings
+	5,  // 18: gibbon.schema.v1.Check.mutually_required:type_name -> gibbon.schema.v1.Strings
+	5,  // 19: gibbon.schema.v1.Check.mutually_exclusive:type_name -> gibbon.schema.v1.Strings
+	12, // 20: gibbon.schema.v1.Check.mutually_exclusive_sets:type_name -> gibbon.schema.v1.ExclusiveSets
+	15, // 21: gibbon.schema.v1.Check.conditional:type_name -> gibbon.schema.v1.Conditional
+	16, // 22: gibbon.schema.v1.Check.conditional_at_least_one_of:type_name -> gibbon.schema.v1.ConditionalAtLeastOneOf
+	17, // 23: gibbon.schema.v1.Check.require_when:type_name -> gibbon.schema.v1.RequireWhen
+	18, // 24: gibbon.schema.v1.Check.deny_when:type_name -> gibbon.schema.v1.DenyWhen
+	4,  // 25: gibbon.schema.v1.Match.between:type_name -> gibbon.schema.v1.Range
+	13, // 26: gibbon.schema.v1.Match.elements:type_name -> gibbon.schema.v1.Match
+	13, // 27: gibbon.schema.v1.Condition.match:type_name -> gibbon.schema.v1.Match
+	13, // 28: gibbon.schema.v1.Conditional.if_match:type_name -> gibbon.schema.v1.Match
+	13, // 29: gibbon.schema.v1.Conditional.then_match:type_name -> gibbon.schema.v1.Match
+	13, // 30: gibbon.schema.v1.ConditionalAtLeastOneOf.if_match:type_name -> gibbon.schema.v1.Match
+	14, // 31: gibbon.schema.v1.RequireWhen.when:type_name -> gibbon.schema.v1.Condition
+	14, // 32: gibbon.schema.v1.DenyWhen.when:type_name -> gibbon.schema.v1.Condition
+	5,  // 33: gibbon.schema.v1.Entity.unique_together:type_name -> gibbon.schema.v1.Strings
+	22, // 34: gibbon.schema.v1.Entity.subschemas:type_name -> gibbon.schema.v1.Subschema
+	21, // 35: gibbon.schema.v1.Entity.overlaps:type_name -> gibbon.schema.v1.Overlap
+	20, // 36: gibbon.schema.v1.Entity.transformations:type_name -> gibbon.schema.v1.Transformation
+	23, // 37: gibbon.schema.v1.Subschema.fields:type_name -> gibbon.schema.v1.SubschemaField
+	11, // 38: gibbon.schema.v1.Subschema.checks:type_name -> gibbon.schema.v1.Check
+	3,  // 39: gibbon.schema.v1.SubschemaField.rules:type_name -> gibbon.schema.v1.Field
+	2,  // 40: gibbon.schema.v1.Plugin.forbidden_scopes:type_name -> gibbon.schema.v1.Scope
+	11, // 41: gibbon.schema.v1.Plugin.checks:type_name -> gibbon.schema.v1.Check
+	26, // 42: gibbon.schema.v1.field:extendee -> google.protobuf.FieldOptions
+	27, // 43: gibbon.schema.v1.record:extendee -> google.protobuf.MessageOptions
+	27, // 44: gibbon.schema.v1.entity:extendee -> google.protobuf.MessageOptions
+	27, // 45: gibbon.schema.v1.plugin:extendee -> google.protobuf.MessageOptions
+	27, // 46: gibbon.schema.v1.config:extendee -> google.protobuf.MessageOptions
+	3,  // 47: gibbon.schema.v1.field:type_name -> gibbon.schema.v1.Field
+	9,  // 48: gibbon.schema.v1.record:type_name -> gibbon.schema.v1.Record
+	19, // 49: gibbon.schema.v1.entity:type_name -> gibbon.schema.v1.Entity
+	24, // 50: gibbon.schema.v1.plugin:type_name -> gibbon.schema.v1.Plugin
+	25, // 51: gibbon.schema.v1.config:type_name -> gibbon.schema.v1.Config
+	52, // [52:52] is the sub-list for method output_type
+	52, // [52:52] is the sub-list for method input_type
+	47, // [47:52] is the sub-list for extension type_name
+	42, // [42:47] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_gibbon_schema_v1_schema_proto_init() }
