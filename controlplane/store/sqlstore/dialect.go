@@ -37,6 +37,9 @@ type dialect struct {
 	// workspace $3.
 	lockParent string
 
+	// gathers tells that statements can be gathered.
+	gathers bool
+
 	// classify says what an error of the driver means.
 	classify func(error) class
 
@@ -76,6 +79,7 @@ var postgres = &dialect{
 	// One of a wrong workspace has to stop the batch here, or it would go on to
 	// its commit: the division by zero does.
 	lockParent: `select 1 / (workspace in ('', $3))::integer from entity where kind = $1 and id = $2 for key share`,
+	gathers:    true,
 	classify:   classifyPostgres,
 	closed:     func(c any) bool { return c.(*stdlib.Conn).Conn().IsClosed() },
 	send: func(ses *session, statements []statement) error {
@@ -172,14 +176,18 @@ const (
 
 // batchLength returns how many of the statements go into one batch.
 func batchLength(statements []statement) int {
-	size := 0
+	count, size := 0, 0
 	for i, s := range statements {
+		count++
+		if s.gathered {
+			count += batchStatements - 1 // nearly as much work as a batch
+		}
 		for _, arg := range s.args {
 			if text, ok := arg.(string); ok {
 				size += len(text)
 			}
 		}
-		if i > 0 && size > batchBytes || i == batchStatements {
+		if i > 0 && (size > batchBytes || count > batchStatements) {
 			return i
 		}
 	}
@@ -258,6 +266,8 @@ func (s *statement) scan(rows interface {
 // about a parent of another workspace.
 func (s *statement) explain(err error, classify func(error) class) error {
 	switch what := classify(err); {
+	case s.gathered && what == duplicate:
+		return &collisionError{cause: err}
 	case s.taken != nil && what == duplicate:
 		return s.taken
 	case s.missing != nil && what == foreignParent:
@@ -319,7 +329,12 @@ func finishPostgres(ses *session, statements []statement, changes []store.Change
 		statements = append([]statement{{sql: ses.store.d.beginUpdate}}, statements...)
 		ses.open = true // From now on there may be a transaction.
 	}
-	for n := batchLength(statements); n < len(statements); n = batchLength(statements) {
+	// The foreign keys are checked before the version is taken and not at COMMIT:
+	// the check may wait for another transaction, which must not wait for the
+	// version. It also keeps the version from being taken where a parent is
+	// missing.
+	statements = append(statements, statement{sql: "set constraints all immediate"})
+	for n := batchLength(statements); n < len(statements) || len(changes) > batchChanges && n > 0; n = batchLength(statements) {
 		noted, err := sendBatch(ses, statements[:n])
 		if err != nil || len(noted) > 0 {
 			return store.Version{}, missingParent(noted, err)
@@ -329,10 +344,6 @@ func finishPostgres(ses *session, statements []statement, changes []store.Change
 	var version store.Version
 	first := changes[:min(len(changes), batchChanges)]
 	statements = append(statements,
-		// The foreign keys are checked here and not at COMMIT: the check may
-		// wait for another transaction, which must not wait for the version.
-		// It also keeps the version from being taken where a parent is missing.
-		statement{sql: "set constraints all immediate"},
 		statement{sql: takeVersion, args: append(changeColumns(first), summary(changes)...), version: &version})
 	for rest := changes[len(first):]; len(rest) > 0; rest = rest[min(len(rest), batchChanges):] {
 		noted, err := sendBatch(ses, statements)

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
 )
@@ -23,6 +24,14 @@ type statement struct {
 
 	// version receives the result of takeVersion; nil for all others.
 	version *store.Version
+
+	// form is what the statement is one row of; nil for those that are not to be
+	// gathered.
+	form *form
+
+	// gathered tells that the statement stands for many, so that nobody knows
+	// which of them a duplicate is about.
+	gathered bool
 }
 
 // takenError is a UniqueError that is not settled yet: the holder may have
@@ -78,7 +87,17 @@ func (t *tx) flush() error {
 	if err := t.lockUnknown(); err != nil {
 		return err
 	}
-	return t.ses.store.d.send(t.ses, t.pending())
+	return t.ses.store.d.send(t.ses, t.gather(t.pending()))
+}
+
+// gather makes few statements of many, where that can be done. When the
+// transaction runs again it is not: it may run again to learn which statement met
+// a duplicate.
+func (t *tx) gather(statements []statement) []statement {
+	if t.locking || !t.ses.store.d.gathers {
+		return statements
+	}
+	return gather(statements)
 }
 
 // finish sends what is left, takes the version and commits.
@@ -90,7 +109,7 @@ func (t *tx) finish() (store.Version, error) {
 	if err != nil {
 		return store.Version{}, err
 	}
-	return t.ses.store.d.finish(t.ses, append(t.pending(), parents...), t.changes)
+	return t.ses.store.d.finish(t.ses, append(t.gather(t.pending()), parents...), t.changes)
 }
 
 // pending returns the statements that make the database what rows says it
@@ -107,6 +126,7 @@ func (t *tx) pending() []statement {
 			dirty = append(dirty, r)
 		}
 	}
+	var old [3][]statement
 	for _, r := range dirty {
 		switch {
 		case !r.stored:
@@ -115,35 +135,32 @@ func (t *tx) pending() []statement {
 			out = append(out, r.removal())
 			continue
 		}
-		for _, table := range []string{"unique_value", "reference", "entity_tag"} {
-			out = append(out, statement{
-				sql:  `delete from ` + table + ` where kind = $1 and id = $2`,
-				args: []any{r.entity.Kind, r.entity.ID},
-			})
+		for i, f := range []*form{deleteUniques, deleteReferences, deleteTags} {
+			old[i] = append(old[i], f.of(r.entity.Kind, r.entity.ID))
 		}
 	}
+	out = slices.Concat(append([][]statement{out}, old[:]...)...)
+	var inserts, updates []statement
+	var keys keys
 	for _, r := range dirty {
-		if !r.gone {
-			out = append(out, r.statement())
+		switch {
+		case r.gone:
+		case r.stored:
+			updates = append(updates, r.statement())
+		default:
+			inserts = append(inserts, r.statement())
 		}
-	}
-	for _, r := range dirty {
 		if !r.gone {
-			out = append(out, keys(&r.entity)...)
+			keys.add(&r.entity)
 		}
 		r.stored, r.dirty = !r.gone, false
 	}
 	t.queue, t.order = nil, nil
-	return out
+	return slices.Concat(out, inserts, updates, keys.uniques, keys.references, keys.tags)
 }
 
 // removal deletes the row of the table entity, and its keys with it.
-func (r *row) removal() statement {
-	return statement{
-		sql:  `delete from entity where kind = $1 and id = $2`,
-		args: []any{r.entity.Kind, r.entity.ID},
-	}
-}
+func (r *row) removal() statement { return deleteEntity.of(r.entity.Kind, r.entity.ID) }
 
 // statement writes the row of the table entity.
 func (r *row) statement() statement {
@@ -154,48 +171,34 @@ func (r *row) statement() statement {
 	}
 	args := []any{e.Kind, e.ID, e.Workspace, string(e.Document), expires}
 	if r.stored {
-		return statement{
-			sql:  `update entity set workspace = $3, document = $4, expires_at = $5 where kind = $1 and id = $2`,
-			args: args,
-		}
+		return updateEntity.of(args...)
 	}
-	return statement{
-		sql:  `insert into entity (kind, id, workspace, document, expires_at) values ($1, $2, $3, $4, $5)`,
-		args: args,
-		taken: &takenError{
-			UniqueError: store.UniqueError{Kind: e.Kind, Field: idField, Value: e.ID},
-			workspace:   e.Workspace, id: e.ID, put: r.put,
-		},
+	s := insertEntity.of(args...)
+	s.taken = &takenError{
+		UniqueError: store.UniqueError{Kind: e.Kind, Field: idField, Value: e.ID},
+		workspace:   e.Workspace, id: e.ID, put: r.put,
 	}
+	return s
 }
 
-// keys returns the statements that write what an entity is found by.
-func keys(e *store.Entity) []statement {
-	var out []statement
+// keys are the statements that write what entities are found by.
+type keys struct{ uniques, references, tags []statement }
+
+func (k *keys) add(e *store.Entity) {
 	for _, u := range e.Uniques {
-		out = append(out, statement{
-			sql:  `insert into unique_value (workspace, kind, field, value, id) values ($1, $2, $3, $4, $5)`,
-			args: []any{realm(e, u), e.Kind, u.Field, u.Value, e.ID},
-			taken: &takenError{
-				UniqueError: store.UniqueError{Kind: e.Kind, Field: u.Field, Value: u.Value},
-				workspace:   realm(e, u), id: e.ID,
-			},
-		})
+		s := insertUnique.of(realm(e, u), e.Kind, u.Field, u.Value, e.ID)
+		s.taken = &takenError{
+			UniqueError: store.UniqueError{Kind: e.Kind, Field: u.Field, Value: u.Value},
+			workspace:   realm(e, u), id: e.ID,
+		}
+		k.uniques = append(k.uniques, s)
 	}
 	for _, r := range e.References {
-		out = append(out, statement{
-			sql:  `insert into reference (kind, id, field, target_kind, target_id, rule) values ($1, $2, $3, $4, $5, $6)`,
-			args: []any{e.Kind, e.ID, r.Field, r.Kind, r.ID, rules[r.OnDelete]},
-		})
+		k.references = append(k.references, insertReference.of(e.Kind, e.ID, r.Field, r.Kind, r.ID, rules[r.OnDelete]))
 	}
 	for _, tag := range e.Tags {
-		out = append(out, statement{
-			sql: `insert into entity_tag (workspace, tag, kind, id) values ($1, $2, $3, $4)
-				on conflict do nothing`, // a tag that is given twice is one tag
-			args: []any{e.Workspace, tag, e.Kind, e.ID},
-		})
+		k.tags = append(k.tags, insertTag.of(e.Workspace, tag, e.Kind, e.ID))
 	}
-	return out
 }
 
 // parents returns statements that lock the parents of what was written and

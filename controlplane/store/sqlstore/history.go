@@ -152,14 +152,16 @@ func (r *reader) readable(number uint64) error {
 
 // firstChanges returns a page of the entities that have changed after a
 // version, as the first of these changes found them; without a document where
-// there was none.
+// there was none. The sign before the version keeps SQLite from going by the
+// versions, which would read and sort all changes for each page.
 func (r *reader) firstChanges(number uint64, last key) ([]store.Entity, error) {
 	return r.entities(`select c.kind, c.id, c.workspace, coalesce(c.document_before, ''), null
-		from (select kind, id, min(version) as version from change
-			where version > $1 and (kind, id) > ($2, $3) group by kind, id order by kind, id limit $4) f
-		join change c on c.kind = f.kind and c.id = f.id and c.version = f.version
-		where c.ordinal = (select min(d.ordinal) from change d where d.kind = c.kind and d.id = c.id and d.version = c.version)
-		order by c.kind, c.id`, int64(number), last.kind, last.id, pageSize)
+		from (select kind, id, version, (select min(d.ordinal) from change d
+				where d.kind = f.kind and d.id = f.id and d.version = f.version) as ordinal
+			from (select kind, id, min(version) as version from change
+				where +version > $1 and (kind, id) > ($2, $3) group by kind, id order by kind, id limit $4) f) g
+		join change c on c.version = g.version and c.ordinal = g.ordinal
+		order by g.kind, g.id`, int64(number), last.kind, last.id, pageSize)
 }
 
 // pages returns all entities of a query that gives at most pageSize of those

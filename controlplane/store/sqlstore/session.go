@@ -182,6 +182,9 @@ func (ses *session) explain(ctx context.Context, err error) error {
 	if errors.As(err, &taken) || errors.As(err, &missing) {
 		return err
 	}
+	if collided := new(collisionError); errors.As(err, &collided) {
+		return err
+	}
 	what := ses.store.d.classify(err)
 	if errors.Is(ses.ctx.Err(), context.Canceled) {
 		return fmt.Errorf("%w: %w", context.Canceled, err)

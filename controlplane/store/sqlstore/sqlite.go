@@ -39,6 +39,10 @@ func OpenSQLite(ctx context.Context, path string, opts Options) (*Store, error) 
 	return s, nil
 }
 
+// writerCache is how many KiB of pages the writer may keep. A large transaction
+// that does not fit reads and writes its pages over and over.
+const writerCache = "65536"
+
 // openSQLite opens the pools. The caller holds the lock.
 func openSQLite(path string, opts Options) (*Store, error) {
 	if err := ownFile(path); err != nil {
@@ -48,7 +52,7 @@ func openSQLite(path string, opts Options) (*Store, error) {
 	if opts.scratch {
 		durable = "synchronous(OFF)"
 	}
-	writers, err := openSQLitePool(path, 1, durable)
+	writers, err := openSQLitePool(path, 1, durable, "cache_size(-"+writerCache+")")
 	if err != nil {
 		return nil, err
 	}

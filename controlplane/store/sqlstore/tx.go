@@ -409,17 +409,12 @@ func (t *tx) lockUnknown() error {
 	slices.SortFunc(unknown, func(a, b key) int {
 		return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.id, b.id))
 	})
-	found := make([]*store.Entity, len(unknown))
-	statements := make([]statement, len(unknown))
-	at := now()
-	for i, k := range unknown {
-		statements[i] = statement{sql: t.lockQuery(), args: []any{k.kind, k.id, at}, found: &found[i]}
-	}
-	if err := t.ses.store.d.send(t.ses, statements); err != nil {
+	found, err := t.lockAll(unknown)
+	if err != nil {
 		return err
 	}
-	for i, k := range unknown {
-		before := found[i]
+	for _, k := range unknown {
+		before := found[k]
 		present := before != nil
 		if !present {
 			before = new(store.Entity)
@@ -442,6 +437,39 @@ func (t *tx) lockUnknown() error {
 		}
 	}
 	return nil
+}
+
+// lockAll locks the rows of keys, and returns the entities of those that there
+// are.
+func (t *tx) lockAll(keys []key) (map[key]*store.Entity, error) {
+	found := make(map[key]*store.Entity, len(keys))
+	at := now()
+	if !t.ses.store.d.gathers || len(keys) < gatherLeast {
+		entities := make([]*store.Entity, len(keys))
+		statements := make([]statement, len(keys))
+		for i, k := range keys {
+			statements[i] = statement{sql: t.lockQuery(), args: []any{k.kind, k.id, at}, found: &entities[i]}
+		}
+		err := t.ses.store.d.send(t.ses, statements)
+		for i, k := range keys {
+			found[k] = entities[i]
+		}
+		return found, err
+	}
+	for part := range slices.Chunk(keys, batchStatements) {
+		kinds, ids := make([]string, len(part)), make([]string, len(part))
+		for i, k := range part {
+			kinds[i], ids[i] = k.kind, k.id
+		}
+		page, err := t.entities(lockMany, kinds, ids, at)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range page {
+			found[key{e.Kind, e.ID}] = &e
+		}
+	}
+	return found, nil
 }
 
 // lockQuery finds and locks one row.

@@ -72,6 +72,7 @@ func Run(t *testing.T, open func(*testing.T) store.Store) {
 		"watch ends with its context":                testWatchEnds,
 		"a cancelled context":                        testCancelled,
 		"a big transaction is one version":           testBig,
+		"many rows at once":                          testBigReplacement,
 		"ping":                                       func(t *testing.T, s store.Store) { noError(t, s.Ping(t.Context())) },
 	} {
 		t.Run(name, func(t *testing.T) {

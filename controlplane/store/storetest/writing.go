@@ -531,3 +531,109 @@ func testBig(t *testing.T, s store.Store) {
 	equal(t, "what is left", names(t, s), []string(nil))
 	equal(t, "the last to fall", slices.MaxFunc(changes(t, s, 1, 1), func(a, b store.Change) int { return a.Ordinal - b.Ordinal }).ID, all[0])
 }
+
+// testBigReplacement writes many entities over others, so that stores that write
+// many rows at once do so for each kind of row.
+func testBigReplacement(t *testing.T, s store.Store) {
+	const count = 300
+	id := func(i int) string { return fmt.Sprintf("s%03d", i) }
+	load := func(tx store.Tx, first int, round string, options ...func(*store.Entity)) error {
+		for i := first; i < count; i++ {
+			e := entity("services", id(i), document(`"`+round+`"`), name(round+id((i+1)%count)), everywhere("host", id((i+7)%count)),
+				tags("t", round, "t"), parent("before", "services", id(max(first, i-1)), store.Cascade))
+			for _, option := range options {
+				option(&e)
+			}
+			if err := tx.Put(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	far := expires(time.Hour)
+	update(t, s, func(tx store.Tx) error { return load(tx, 0, "one") })
+	update(t, s, func(tx store.Tx) error { return load(tx, 0, "two", far) })
+	check := func(first int, round string) {
+		t.Helper()
+		view(t, s, func(r store.Reader) error {
+			found := all(t, r)
+			equal(t, "how many", len(found), count-first)
+			for _, e := range found {
+				equal(t, "the document", string(e.Document), `"`+round+`"`)
+				equal(t, "an end", e.ExpiresAt.IsZero(), round == "one")
+			}
+			e, err := r.Find("default", "services", "name", round+id(100))
+			noError(t, err)
+			equal(t, "who has the name", e.ID, id(99))
+			e, err = r.Find("", "services", "host", id(107))
+			noError(t, err)
+			equal(t, "who has the host", e.ID, id(100))
+			for tag, want := range map[string]int{"t": count - first, round: count - first, "one": map[bool]int{true: count}[round == "one"]} {
+				equal(t, "the tag "+tag, len(list(t, r, store.Query{Workspace: "default", Kind: "services", Limit: 1000, Tags: []string{tag}})), want)
+			}
+			equal(t, "children", list(t, r, store.Query{
+				Workspace: "default", Kind: "services", Limit: 10, Parent: &store.Reference{Field: "before", Kind: "services", ID: id(200)},
+			}), []string{id(201)})
+			return nil
+		})
+	}
+	check(0, "two")
+	v := update(t, s, func(tx store.Tx) error {
+		all(t, tx)
+		for i := range 90 {
+			if err := tx.Remove("services", id(i)); err != nil {
+				return err
+			}
+		}
+		return load(tx, 90, "two", far)
+	})
+	check(90, "two")
+	log := changes(t, s, v.Number-1, 1)
+	equal(t, "how many changes", len(log), count)
+	for i, c := range log {
+		want, before := store.Updated, `"two"`
+		if i < 90 {
+			want = store.Deleted
+		}
+		equal(t, "a change", []any{c.ID, c.Op, string(c.Before)}, []any{id(i), want, before})
+	}
+	// What is refused among many is named, and so is who is in the way.
+	refused(t, s, &store.UniqueError{Kind: "services", Field: "name", Value: "two" + id(100)}, func(tx store.Tx) error {
+		for i := range count {
+			n := fmt.Sprint("new", i)
+			if i == 250 {
+				n = "two" + id(100)
+			}
+			if err := tx.Insert(entity("services", fmt.Sprint("new", i), name(n))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	refused(t, s, &store.ReferenceError{Kind: "services", Field: "before", ReferencedKind: "services", ID: "nobody"}, func(tx store.Tx) error {
+		for i := range count {
+			e := entity("services", fmt.Sprint("new", i), name(fmt.Sprint("new", i)))
+			if i == 250 {
+				parent("before", "services", "nobody", store.Cascade)(&e)
+			}
+			if err := tx.Put(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	// An expired holder makes room for one of many.
+	insert(t, s, entity("services", "old", name("kept"), expires(-time.Second)))
+	update(t, s, func(tx store.Tx) error {
+		for i := range count {
+			n := fmt.Sprint("late", i)
+			if i == 250 {
+				n = "kept"
+			}
+			if err := tx.Insert(entity("services", fmt.Sprint("late", i), name(n))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
