@@ -210,6 +210,7 @@ func (c *ControlPlane) openAdmin(ctx context.Context) error {
 		config.Live = c.live
 	} else {
 		config.DataPlanes = c.dataPlanes
+		config.DataPlaneLevel = c.dataPlaneLevel
 	}
 	api, err := admin.New(config)
 	if err != nil {
@@ -257,7 +258,7 @@ func (c *ControlPlane) dataPlanes() []admin.DataPlane {
 			SyncStatus: string(n.Status), Message: n.Message,
 			Labels: n.Labels,
 			Hash:   shown(n.Applied.Hash), Epoch: n.Applied.Epoch, Applied: n.Applied.Version,
-			Connected: n.Connected, FirstSeen: n.FirstSeen, LastSeen: n.LastSeen,
+			Connected: n.Connected, TakesLogLevel: n.TakesLogLevel, FirstSeen: n.FirstSeen, LastSeen: n.LastSeen,
 			CertificateExpiry: n.CertificateExpiry,
 		}
 		if len(n.Reasons) > 0 {
@@ -269,6 +270,17 @@ func (c *ControlPlane) dataPlanes() []admin.DataPlane {
 		}
 	}
 	return list
+}
+
+// dataPlaneLevel asks a data plane for its log level, after a change if there is
+// one.
+func (c *ControlPlane) dataPlaneLevel(ctx context.Context, id string, change *admin.LevelChange) (admin.DataPlaneLevel, error) {
+	var call publish.LogLevelCall
+	if change != nil {
+		call = publish.LogLevelCall{Level: change.Level, Timeout: change.Timeout, Restore: change.Level == ""}
+	}
+	level, err := c.publisher.LogLevel(ctx, id, call)
+	return admin.DataPlaneLevel(level), err
 }
 
 // shown is a snapshot's hash as Kong's clients expect it: none for the empty
