@@ -71,12 +71,13 @@ type ControlPlane struct {
 	front     *web.Server // the Admin API's
 	side      *web.Server // the status listener's; nil in a process with a data plane
 	changes   chan store.Version
+	compiled  compiled // the publish loop's
 }
 
 // New opens the listeners, so that an address in use is an error here and not
 // later, and wires the parts. Run or Close must follow.
 func New(ctx context.Context, cfg Config) (c *ControlPlane, err error) {
-	c = &ControlPlane{cfg: cfg, changes: make(chan store.Version, 1)}
+	c = &ControlPlane{cfg: cfg, changes: make(chan store.Version, 1), compiled: compiled{catalogue: cfg.Catalogue}}
 	plugins := map[string]string{}
 	for _, p := range cfg.Catalogue.Plugins() {
 		plugins[p.Plugin().GetName()] = p.Plugin().GetVersion()
