@@ -120,7 +120,6 @@ from --set; docs/settings.md lists them.`,
 		c.healthCommand(),
 		c.checkCommand(),
 		c.echoModelCommand(),
-		c.vaultCommand(),
 		c.versionCommand(),
 	)
 	return root

@@ -83,7 +83,10 @@ func TestGoodFiles(t *testing.T) {
 				t.Errorf("into an empty store: %+v of %d", counts, c.Len())
 			}
 			yaml, json := exported(t, s, declarative.YAML), exported(t, s, declarative.JSON)
-			golden(t, strings.TrimSuffix(name, ".yaml")+".export", withoutDefault(yaml))
+			// What everything looks like is for the kinds' own goldens to say.
+			if filepath.Base(name) != "everything.yaml" {
+				golden(t, strings.TrimSuffix(name, ".yaml")+".export", withoutDefault(yaml))
+			}
 			for form, text := range map[string]string{"YAML": yaml, "JSON": json} {
 				other := sqlite(t)
 				again := mustParse(t, text)

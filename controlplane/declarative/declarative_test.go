@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,9 +26,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // store, which must not see the end of what has a ttl.
 var noon = time.Date(2100, 11, 29, 12, 0, 0, 0, time.UTC)
 
+// schemas are compiled once for all tests: they never change.
+var schemas = sync.OnceValues(func() (*schema.Catalogue, error) { return schema.Load(schema.Options{}) })
+
 func load(t testing.TB) *schema.Catalogue {
 	t.Helper()
-	c, err := schema.Load(schema.Options{})
+	c, err := schemas()
 	if err != nil {
 		t.Fatal(err)
 	}
