@@ -11,9 +11,6 @@ import (
 	clusterpb "github.com/gibbon-gateway/gibbon/gen/gibbon/cluster/v1"
 )
 
-// format is the version of a snapshot's layout that this package reads.
-const format = 1
-
 // Limits on what is accepted from a control plane and from a cache file. Nothing
 // is allocated from a length that was not checked against them.
 const (
@@ -43,7 +40,8 @@ func check(m *clusterpb.Manifest, most uint64) error {
 	return nil
 }
 
-// open checks a compressed snapshot against its manifest and decodes it.
+// open checks a compressed snapshot against its manifest and decodes it. Whether
+// the node can read its format is for Apply to judge.
 func open(m *clusterpb.Manifest, data []byte) (Incoming, error) {
 	p := m.GetPosition()
 	in := Incoming{Epoch: p.GetEpoch(), Version: p.GetVersion()}
@@ -61,9 +59,6 @@ func open(m *clusterpb.Manifest, data []byte) (Incoming, error) {
 	in.Snapshot = &clusterpb.Snapshot{}
 	if err := proto.Unmarshal(raw, in.Snapshot); err != nil {
 		return in, fmt.Errorf("decode: %w", err)
-	}
-	if v := in.Snapshot.GetFormat(); v != format {
-		return in, fmt.Errorf("format is version %d, this program reads %d", v, format)
 	}
 	return in, nil
 }

@@ -132,13 +132,24 @@ func start(tb testing.TB, certs *pki.Cluster, address string, n int, cache *foll
 
 func startWith(tb testing.TB, tls func(string) *tls.Config, address string, n int, cache *follow.Cache) *dataPlane {
 	tb.Helper()
+	return startApplying(tb, tls, address, n, cache, func(*clusterpb.Snapshot) error { return nil })
+}
+
+func startApplying(tb testing.TB, tls func(string) *tls.Config, address string, n int, cache *follow.Cache, apply func(*clusterpb.Snapshot) error) *dataPlane {
+	tb.Helper()
 	d := &dataPlane{applied: make(chan uint64, 1000)}
 	f, err := follow.New(follow.Config{
 		Addresses: []string{address},
 		TLS:       tls,
-		Node:      follow.Node{ID: nodeID(n), Version: "3.8.1"},
-		Apply:     func(_ context.Context, in follow.Incoming) error { d.applied <- in.Version; return nil },
-		Cache:     cache,
+		Node:      follow.Node{ID: nodeID(n), Version: "3.8.1", Plugins: map[string]string{"key-auth": "3.8.1"}},
+		Apply: func(_ context.Context, in follow.Incoming) error {
+			if err := apply(in.Snapshot); err != nil {
+				return err
+			}
+			d.applied <- in.Version
+			return nil
+		},
+		Cache: cache,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -155,6 +166,15 @@ func startWith(tb testing.TB, tls func(string) *tls.Config, address string, n in
 	})
 	tb.Cleanup(d.stop)
 	return d
+}
+
+func openCache(tb testing.TB, dir string) *follow.Cache {
+	tb.Helper()
+	c, err := follow.OpenCache(dir, "us", make([]byte, 32))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return c
 }
 
 func (d *dataPlane) want(tb testing.TB, version uint64) {
@@ -252,13 +272,7 @@ func TestColdStartFromCache(t *testing.T) {
 	cp := serve(t, certs, "127.0.0.1:0")
 	cp.publish(t, 7, content(t, "seven"))
 	dir := filepath.Join(t.TempDir(), "cache")
-	open := func() *follow.Cache {
-		c, err := follow.OpenCache(dir, "us", make([]byte, 32))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
+	open := func() *follow.Cache { return openCache(t, dir) }
 	d := start(t, certs, cp.address, 1, open())
 	d.want(t, 7)
 	d.stop()
