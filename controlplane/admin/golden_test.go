@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gibbon-gateway/gibbon/controlplane/admin"
+	"github.com/gibbon-gateway/gibbon/controlplane/declarative"
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
 	"github.com/gibbon-gateway/gibbon/internal/listener"
 	"github.com/gibbon-gateway/gibbon/internal/telemetry"
@@ -94,7 +96,8 @@ func exchange(t testing.TB, address, method, request string) (*http.Response, st
 //
 // A generated id is written as <id N> by its first appearance, and may be used
 // in later requests; times, milliseconds, process ids, sizes and counts are written
-// as <now>, <ms>, <pid>, <size> and <n>, and files of testdata/pem as <pem name>. Content-Length is checked against the body and left out. Host
+// as <now>, <ms>, <pid>, <size> and <n>, and files of testdata/pem as <pem name>. A request may have
+// <1001 arguments>. Content-Length is checked against the body and left out. Host
 // and Content-Length of the request are added when they are not given.
 type step struct {
 	title, request, answer string
@@ -194,6 +197,7 @@ func (n *names) show(t *testing.T, text string) string {
 	for name, pem := range pems() {
 		text = strings.ReplaceAll(text, "<pem "+name+">", pem)
 	}
+	text = strings.ReplaceAll(text, "<1001 arguments>", strings.Repeat("a&", 1000)+"a")
 	return namePattern.ReplaceAllStringFunc(text, func(name string) string {
 		var i int
 		if _, err := fmt.Sscanf(name, "<id %d>", &i); err != nil || i < 1 || i > len(n.ids) {
@@ -307,6 +311,14 @@ var goldenConfig = map[string]func(*admin.Config){
 		}
 	},
 	"access": asked,
+	"dbless": func(cfg *admin.Config) {
+		cfg.Declarative, cfg.LogLevel = declarative.NewLoader(cfg.Store, cfg.Catalogue), discardLog()
+		cfg.ConfigurationHash = func() string { return strings.Repeat("ab", 32) }
+	},
+	"away": func(cfg *admin.Config) { cfg.Store = brokenStore{Store: cfg.Store} },
+	"broken": func(cfg *admin.Config) {
+		cfg.Store, cfg.Log = brokenStore{Store: cfg.Store, panics: true}, slog.New(slog.DiscardHandler)
+	},
 	"gui": func(cfg *admin.Config) {
 		cfg.GUIOrigins = []string{"https://manager.example.com/manager/", "http://localhost:8002"}
 	},

@@ -171,6 +171,9 @@ func (r *relation) names(s *schema.Schema, ref string) bool {
 // findNamed finds a child by its nested key. The error is a *missingError when
 // there is none.
 func findNamed(r view, s *schema.Schema, parent *relation, ref string) (stored, error) {
+	if err := s.ValidValue(s.NestedKey(), ref); err != nil {
+		return stored{}, err
+	}
 	// The key may be written in another form than it is stored in.
 	body, err := s.Expand(key(s.NestedKey(), schema.String(ref)), schema.Document{})
 	if err != nil {
