@@ -18,14 +18,14 @@ var (
 	lastAnswer = regexp.MustCompile(`The last answer is (\d{3})`)
 )
 
-// TestPagesWork pastes the curl lines of each plugin's README and of each
-// provider's page into a gateway of their own, as it is after "make run". Each
+// TestPagesWork pastes the curl lines of each plugin's README, of each
+// provider's page and of that about the Admin API into a gateway of their own, as it is after "make run". Each
 // page has some, and each must be answered with a status below 300, the last one
 // with the status that the page says.
 func TestPagesWork(t *testing.T) {
 	t.Parallel()
 	var pages []string
-	for _, pattern := range []string{"dataplane/plugins/*/README.md", "docs/providers/*.md"} {
+	for _, pattern := range []string{"dataplane/plugins/*/README.md", "docs/providers/*.md", "docs/admin-api.md"} {
 		found, err := filepath.Glob(filepath.Join(gibbon.Root(t), pattern))
 		if err != nil {
 			t.Fatal(err)
