@@ -14,6 +14,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
+
+	"github.com/gibbon-gateway/gibbon/dataplane/plugin"
 )
 
 // pairs are the certificates of one entity with their keys: one, or two with keys
@@ -40,13 +42,27 @@ func (b *builder) certificate(id string) (pairs, error) {
 	} else {
 		own := proto.CloneOf(entity)
 		referring := b.resolve(own, "certificates", id, "")
-		if m.pairs, m.err = readPairs(own); m.err != nil && !referring {
+		if m.pairs, m.err = b.pairsOf(own); m.err != nil && !referring {
 			b.problems.add(Problem{Kind: "certificates", ID: id, Field: "cert", Message: m.err.Error()})
 		}
 	}
 	b.materials[id] = m
 	return m.pairs, m.err
 }
+
+// pairsOf reads what an entity holds, unless the configuration in force has read
+// it: keys take long to check, and most are the same in the next configuration.
+func (b *builder) pairsOf(entity *entitypb.Certificate) (pairs, error) {
+	sum := sha256.New()
+	for _, text := range []string{entity.GetCert(), entity.GetKey(), entity.GetCertAlt(), entity.GetKeyAlt()} {
+		fmt.Fprintf(sum, "%d %s", len(text), text)
+	}
+	env := plugin.Env{Name: "certificate", Keeper: b.rt.holder}
+	return plugin.Keep(env, hex.EncodeToString(sum.Sum(nil)), func() (pairs, error) { return readPairs(entity) })
+}
+
+// Close makes pairs something that can be kept. There is nothing to close.
+func (pairs) Close() error { return nil }
 
 // readPairs reads what an entity holds. Its errors hold no part of a key.
 func readPairs(entity *entitypb.Certificate) (pairs, error) {
