@@ -438,10 +438,13 @@ func TestEveryCaseIsThere(t *testing.T) {
 		rules := newRules(t, suite.kind, false)
 		want := []string{
 			"create", "create_full", "create_form", "get", "get_missing", "patch_null", "patch_empty", "patch_missing", "put_create", "put_replace",
-			"delete", "list", "methods", "unknown_field", "wrong_type", "null", "empty_body", "duplicate_id", "times",
+			"delete", "list", "methods", "unknown_field", "wrong_type", "null", "empty_body", "duplicate_id", "times", "id_in_body",
 		}
 		if s.EndpointKey() != "" {
-			want = append(want, "get_key", "put_key", "patch_key", "bad_key")
+			want = append(want, "get_key", "put_key", "patch_key", "bad_key", "unicode_key")
+		}
+		if s.TTL() {
+			want = append(want, "ttl", "broken_ttl")
 		}
 		if s.HasTags() {
 			want = append(want, "tags")
@@ -458,6 +461,9 @@ func TestEveryCaseIsThere(t *testing.T) {
 				name = "in_use_" + f.Field
 			}
 			want = append(want, name)
+			if suite.path == "" {
+				want = append(want, "nested_"+f.Field)
+			}
 			if !slices.Contains(suite.fixed, f.Field) {
 				want = append(want, "reference_"+f.Field)
 			}

@@ -256,6 +256,8 @@ type absent struct{}
 // undefined, as a member's value, is no member.
 var undefined = absent{}
 
+const nestedID = "33333333-3333-4333-8333-333333333333"
+
 const missingID = "99999999-9999-4999-8999-999999999999"
 
 // cases are those of every kind, and the kind's own.
@@ -292,11 +294,35 @@ func (suite *entitySuite) cases(t *testing.T, s *schema.Schema) map[string][]str
 		post(with(t, suite.least, times)), "PATCH " + path + "/" + first + "\n{}", "PUT " + path + "/" + first + "\n" + suite.least,
 		"PATCH " + path + "/" + first + "\n" + `{"created_at":null}`, post(with(t, suite.other, map[string]any{"created_at": nil})),
 	}
+	cases["id_in_body"] = []string{
+		post(with(t, suite.least, map[string]any{"id": first})), "PATCH " + path + "/" + first + "\n" + `{"id":"` + second + `"}`, "PATCH " + path + "/" + first + "\n" + `{"id":"x"}`,
+		"PUT " + path + "/" + first + "\n" + with(t, suite.least, map[string]any{"id": second}), "PUT " + path + "/" + first + "\n" + with(t, suite.least, map[string]any{"id": "x"}),
+		"GET " + path + "/" + second,
+	}
+	if s.TTL() {
+		cases["broken_ttl"] = nil
+		for _, ttl := range []any{"x", -1, 1.5, 100000001, true, []any{}} {
+			cases["broken_ttl"] = append(cases["broken_ttl"], post(with(t, suite.least, map[string]any{"ttl": ttl})))
+		}
+		cases["ttl"] = []string{
+			post(with(t, suite.least, map[string]any{"id": first, "ttl": 100000})), "PATCH " + path + "/" + first + "\n{}", "GET " + path, "PUT " + path + "/" + first + "\n" + suite.least,
+			"PATCH " + path + "/" + first + "\n" + `{"ttl":100000}`, "PATCH " + path + "/" + first + "\n" + `{"ttl":0}`, "PATCH " + path + "/" + first + "\nttl=100000",
+			"PATCH " + path + "/" + first + "\n" + `{"ttl":null}`,
+		}
+	} else {
+		cases["unknown_field"] = append(cases["unknown_field"], post(with(t, suite.least, map[string]any{"ttl": 1})))
+	}
 	if suite.key != "" {
 		key := path + "/" + suite.key
 		cases["bad_key"] = []string{"GET " + path + "/a%20b%2Fc", "PATCH " + path + "/a%20b%2Fc\n{}", "PUT " + path + "/a%20b%2Fc\n" + suite.least, "DELETE " + path + "/a%20b%2Fc"}
 		cases["get_key"] = []string{full, "GET " + key}
-		cases["put_key"] = []string{"PUT " + key + "\n" + suite.full, "PUT " + key + "\n" + suite.full, "DELETE " + key, "GET " + key}
+		cases["put_key"] = []string{
+			"PUT " + key + "\n" + with(t, suite.full, map[string]any{"id": first}), "PUT " + key + "\n" + with(t, suite.other, map[string]any{"id": second}),
+			"GET " + path + "/" + second, "DELETE " + key, "GET " + key,
+		}
+		cases["unicode_key"] = []string{
+			"PUT " + path + "/gr%C3%BC%C3%9Fe\n" + suite.least, "GET " + path + "/grüße", "GET " + path + "/gr%c3%bc%c3%9fe", "DELETE " + path + "/gr%C3%BC%C3%9Fe", "GET " + path + "/%ff",
+		}
 		cases["patch_key"] = []string{full, "PATCH " + key + "\n{}", "PATCH " + path + "/nothing\n{}"}
 	}
 	if suite.off {
@@ -432,6 +458,23 @@ func (suite *entitySuite) boundCases(t *testing.T, s *schema.Schema, rules *rule
 		}
 		where := "/" + target.Path() + "/" + id
 		cases[name+f.Field] = []string{post(suite.full), "DELETE " + where, "GET " + own, "GET " + where}
+		if suite.path != "" {
+			continue // it is below the parent anyway
+		}
+		members := map[string]any{"id": nestedID, f.Field: map[string]any{"id": missingID}}
+		if base := suite.base[f.Field]; base != "" {
+			if err := json.Unmarshal([]byte(base), &members); err != nil {
+				t.Fatal(err)
+			}
+		}
+		below := where + "/" + s.NestedPath()
+		child := below + "/" + nestedID
+		cases["nested_"+f.Field] = []string{
+			"GET " + below, "POST " + below + "\n" + with(t, suite.least, members), "GET " + below, "GET " + child, "PATCH " + child + "\n{}",
+			"GET /" + s.Path() + "/" + nestedID + "/" + f.Field, "DELETE /" + s.Path() + "/" + nestedID + "/" + f.Field,
+			"PUT " + child + "\n" + with(t, suite.least, members), "GET " + below + "/" + missingID, "DELETE " + child, "DELETE " + child, "PATCH " + child + "\n{}",
+			"GET /" + target.Path() + "/" + missingID + "/" + s.NestedPath(), "POST /" + target.Path() + "/" + missingID + "/" + s.NestedPath() + "\n{}",
+		}
 	}
 	for _, together := range rules.entity.GetUniqueTogether() {
 		second := map[string]any{}

@@ -219,8 +219,6 @@ var entitySuites = []entitySuite{
 		key:   "pay",
 		broken: map[string]string{
 			"no_consumer": `{"consumer":"(absent)"}`,
-			"ttl_text":    `{"ttl":"x"}`,
-			"ttl_range":   `{"ttl":100000001}`,
 			"expires_at":  `{"expires_at":1}`,
 		},
 		more: map[string][]string{
@@ -228,8 +226,8 @@ var entitySuites = []entitySuite{
 				"POST /consumers/parent/key-auth\nkey=pay", "GET /consumers/parent/key-auth", "GET /consumers/parent/key-auth/pay", "PUT /consumers/parent/key-auth/pay\n{}",
 				"PATCH /consumers/parent/key-auth/pay\nkey=paid", "GET /key-auths/paid/consumer", "DELETE /key-auths/paid/consumer", "DELETE /consumers/parent/key-auth/paid", "DELETE /consumers/parent/key-auth/paid",
 			},
-			"cascade": {"POST /key-auths\n" + `{"key":"pay","consumer":{"username":"parent"}}`, "DELETE /consumers/parent", "GET /key-auths"},
-			"ttl":     {"POST /key-auths\n" + `{"key":"pay","ttl":100000,"consumer":{"username":"parent"}}`, "PATCH /key-auths/pay\n" + `{"ttl":0}`, "GET /key-auths/pay"},
+			"null_key": {"POST /key-auths\n" + `{"key":null,"consumer":{"username":"parent"}}`, "POST /key-auths\n" + `{"key":null,"consumer":{"username":"parent"}}`},
+			"cascade":  {"POST /key-auths\n" + `{"key":"pay","consumer":{"username":"parent"}}`, "DELETE /consumers/parent", "GET /key-auths"},
 		},
 	},
 	{
