@@ -160,7 +160,7 @@ func (c *configCLI) dbImport(ctx context.Context, file string) error {
 			return err
 		})
 		if taken := (*store.UniqueError)(nil); errors.As(err, &taken) {
-			return fmt.Errorf("import %s: %w\n"+
+			return say("import %s: %v\n"+
 				"The database has another entity with that value: give its id in the file, or delete it first.", file, err)
 		}
 		if err != nil {

@@ -8,8 +8,6 @@ import (
 
 	"github.com/google/uuid"
 
-	schemapb "github.com/gibbon-gateway/gibbon/gen/gibbon/schema/v1"
-
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
 	"github.com/gibbon-gateway/gibbon/schema"
 )
@@ -351,30 +349,14 @@ func (w *work) putField(t target, read input) (stored, error) {
 	return added, nil
 }
 
-var rules = map[schemapb.OnDelete]store.OnDelete{
-	schemapb.OnDelete_ON_DELETE_UNSPECIFIED: store.Restrict,
-	schemapb.OnDelete_ON_DELETE_CASCADE:     store.Cascade,
-	schemapb.OnDelete_ON_DELETE_NULL:        store.SetNull,
-}
-
 // entity is a valid document as the store takes it.
 func (w *work) entity(s *schema.Schema, doc schema.Document) (store.Entity, error) {
-	x := s.Index(doc)
-	e := store.Entity{
-		Workspace: w.of(s), Kind: s.Kind(), ID: doc.Get("id").Text(),
-		Document: doc.AppendJSON(nil), Tags: x.Tags, ExpiresAt: x.ExpiresAt,
-	}
-	for _, u := range x.Uniques {
+	e := store.EntityOf(s, w.of(s), doc)
+	for _, u := range s.Index(doc).Uniques {
 		if strings.IndexByte(u.Text, 0) >= 0 {
 			return e, violation("must not contain a NUL byte", u.Field)
 		}
 		w.uniques[takenKey{e.Kind, u.Field, u.Text}] = u.Key
-		e.Uniques = append(e.Uniques, store.Unique{Field: u.Field, Value: u.Text, Everywhere: u.Everywhere})
-	}
-	for _, r := range x.References {
-		e.References = append(e.References, store.Reference{
-			Field: r.Field, Kind: r.Kind, ID: r.ID, OnDelete: rules[r.OnDelete],
-		})
 	}
 	return e, nil
 }
