@@ -13,12 +13,16 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+
+	"github.com/gibbon-gateway/gibbon/controlplane/admin"
+	"github.com/gibbon-gateway/gibbon/schema"
 )
 
 // A subject is a kind of entity, or one variant of it, such as a plugin, whose
 // bodies are made up from the schema that the API shows.
 type subject struct {
 	kind, variant string
+	flavor        string // of the router; "": the usual one
 	suite         entitySuite
 	seeds         []object // bodies that are good
 }
@@ -103,8 +107,9 @@ var knownGood = map[string][]any{
 
 	"services.host": {"example.com", "10.0.0.1", "::1"}, "services.path": {"/", "/v1", "/a/%41b/"},
 	"services.ca_certificates[]": {caID, missingID},
+	"expression":                 {`http.path ^= "/a"`, `http.path == "/b" && http.method == "POST"`},
 	"routes.methods[]":           {"GET", "POST", "PURGE"}, "routes.hosts[]": {"a.example.com", "*.example.com", "b.example.*"},
-	"routes.paths[]": {"/a", "/b/c%20d", `~/c/\d+$`}, "routes.snis[]": {"a.example.com", "b.example.com"},
+	"routes.paths[]": {"/a", "/b/c-d~e", `~/c/\d+$`}, "routes.snis[]": {"a.example.com", "b.example.com"},
 	"routes.headers{}": {"x-kind", "x_other"}, "routes.headers[][]": {"a", "b c", "~*^a"},
 	"ip":                  {"10.0.0.0/8", "10.1.2.3", "::1"},
 	"instance_name":       {"mine", "a.b"},
@@ -181,7 +186,30 @@ func subjects(t *testing.T, h http.Handler) []subject {
 			out = append(out, subject{kind: suite.kind, suite: suite, seeds: parse(slices.Concat([]string{suite.least, suite.full, suite.other}, moreSeeds[suite.kind])...)})
 		}
 	}
-	return out
+	routes := slices.IndexFunc(out, func(s subject) bool { return s.kind == "routes" })
+	return append(out, subject{kind: "routes", flavor: "expressions", suite: out[routes].suite, seeds: slices.Concat(out[routes].seeds, parse(
+		`{"expression":"http.path ^= \"/a\"","priority":70368744177663}`, `{"name":"pay","expression":"http.host == \"a.com\"","tags":["a"]}`,
+	))})
+}
+
+// server is an Admin API where bodies of the subject are taken, with what they
+// refer to.
+func (s *subject) server(t *testing.T) http.Handler {
+	t.Helper()
+	h := newServer(t, func(cfg *admin.Config) {
+		if s.flavor == "" {
+			return
+		}
+		var err error
+		if cfg.Catalogue, err = schema.Load(schema.Options{RouterFlavor: s.flavor}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for _, request := range phantomSetup {
+		line, body, _ := strings.Cut(request, "\n")
+		must(t, h, 201, "POST", strings.TrimPrefix(line, "POST "), "", body)
+	}
+	return h
 }
 
 // generator makes up bodies that the rules of a schema allow.
@@ -408,6 +436,8 @@ func (p *phantom) read(id string) object {
 	}
 	if p.kind == "consumer_groups" { // which wraps the group
 		got = got["consumer_group"].(object)
+	} else {
+		p.numbers(id)
 	}
 	for _, e := range p.list(p.path, false, false) {
 		if e["id"] == id {
@@ -419,6 +449,46 @@ func (p *phantom) read(id string) object {
 	}
 	p.t.Errorf("%s is not in the list", id)
 	return got
+}
+
+// numbers wants whole numbers written as such, which typed clients insist on.
+func (p *phantom) numbers(id string) {
+	p.t.Helper()
+	_, _, text := call(p.t, p.h, "GET", p.path+"/"+id, "", "")
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
+	var raw object
+	if err := decoder.Decode(&raw); err != nil {
+		p.t.Fatalf("%s: %v", text, err)
+	}
+	walkNumbers(raw, object{"type": "record", "fields": fieldList(p.fields)}, func(n json.Number, rules object) {
+		whole := !strings.ContainsAny(n.String(), ".eE")
+		if rules["type"] == "integer" && !whole || strings.HasSuffix(n.String(), ".0") {
+			p.t.Errorf("a field of type %s is written as %s\n%s", rules["type"], n, text)
+		}
+	})
+}
+
+// walkNumbers calls f for each number and what its schema says.
+func walkNumbers(v any, rules object, f func(json.Number, object)) {
+	switch v := v.(type) {
+	case json.Number:
+		f(v, rules)
+	case []any:
+		elements, _ := rules["elements"].(object)
+		for _, e := range v {
+			walkNumbers(e, elements, f)
+		}
+	case object:
+		if values, ok := rules["values"].(object); ok {
+			for _, e := range v {
+				walkNumbers(e, values, f)
+			}
+		}
+		for _, field := range fieldsOf(rules) {
+			walkNumbers(v[field.name], field.object, f)
+		}
+	}
 }
 
 // plain leaves out what the gateway sets by itself at each write.
@@ -444,8 +514,12 @@ func (p *phantom) same(sent, got object, when string) {
 			want[f.name] = object{"id": ref["id"]}
 		}
 	}
-	if names, ok := want["snis"]; ok && names == nil && p.kind == "certificates" {
-		want["snis"] = []any{} // there are none, whatever was sent
+	if names, ok := want["snis"]; ok && p.kind == "certificates" {
+		// They are entities of their own, shown in order; there are none for null.
+		list, _ := names.([]any)
+		sorted := append([]any{}, list...)
+		slices.SortFunc(sorted, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
+		want["snis"] = sorted
 	}
 	want["updated_at"] = got["updated_at"]
 	if p.ttl {
@@ -549,14 +623,9 @@ func refused(fields, body any, name string) bool {
 // ever.
 func TestPhantom(t *testing.T) {
 	for _, s := range subjects(t, newServer(t, nil)) {
-		t.Run(s.name(), func(t *testing.T) {
+		t.Run(s.name()+s.flavor, func(t *testing.T) {
 			t.Parallel()
-			h := newServer(t, nil)
-			for _, request := range phantomSetup {
-				line, body, _ := strings.Cut(request, "\n")
-				must(t, h, 201, "POST", strings.TrimPrefix(line, "POST "), "", body)
-			}
-			newPhantom(t, h, s).run()
+			newPhantom(t, s.server(t), s).run()
 		})
 	}
 }
@@ -685,4 +754,140 @@ func (p *phantom) check(id string, body object) {
 	if code, _, answer := p.request("DELETE", p.path+"/"+id, nil); code != 204 {
 		p.t.Errorf("DELETE: %d %v", code, answer)
 	}
+}
+
+// TestDeprecatedNames writes with every deprecated name that a schema shows: alone
+// it means what the newer ones mean, beside them it must say the same, and a client
+// that fills in defaults around it reads back what it sent.
+func TestDeprecatedNames(t *testing.T) {
+	tried := 0
+	for _, s := range subjects(t, newServer(t, nil)) {
+		p := newPhantom(t, newServer(t, nil), s)
+		var found []deprecated
+		findDeprecated(nil, object{"fields": fieldList(p.fields)}, &found)
+		if len(found) == 0 {
+			continue
+		}
+		p.h = s.server(t)
+		for _, d := range found {
+			tried++
+			t.Run(s.name()+"/"+strings.Join(append(d.record, d.name), "."), func(t *testing.T) {
+				q := *p
+				q.tool = &tool{t: t, h: p.h}
+				q.deprecated(d)
+			})
+		}
+	}
+	if tried == 0 {
+		t.Error("no schema shows a deprecated name")
+	}
+}
+
+// A deprecated name is a shorthand of the record at a path.
+type deprecated struct {
+	record []string
+	name   string
+	rules  object
+}
+
+func findDeprecated(path []string, record object, found *[]deprecated) {
+	list, _ := record["shorthand_fields"].([]any)
+	for _, one := range list {
+		for name, rules := range one.(object) {
+			*found = append(*found, deprecated{slices.Clone(path), name, rules.(object)})
+		}
+	}
+	for _, f := range fieldsOf(record) {
+		if f.object["type"] == "record" {
+			findDeprecated(append(slices.Clone(path), f.name), f.object, found)
+		}
+	}
+}
+
+// deprecatedValues are two different values of each type.
+var deprecatedValues = map[string][2]any{
+	"integer": {1234.0, 4321.0}, "number": {1.5, 2.5}, "boolean": {true, false}, "string": {"h.example.com", "g.example.com"},
+	"array": {[]any{"h:7000"}, []any{"g:7000", "h:7001"}},
+}
+
+func (p *phantom) deprecated(d deprecated) {
+	p.t.Helper()
+	values := deprecatedValues[d.rules["type"].(string)]
+	back, _ := d.rules["translate_backwards"].([]any)
+	replaced, _ := d.rules["deprecation"].(object)["replaced_with"].([]any)
+	const id = "eeeeeeee-0000-4000-8000-000000000000"
+	target := p.path + "/" + id
+	// removed takes out what the name stands for.
+	removed := func(e object) {
+		for _, r := range replaced {
+			path := pathsIn(r.(object)["path"])
+			delete(at(e, append(slices.Clone(d.record), path[:len(path)-1]...)), path[len(path)-1])
+		}
+	}
+	var filled, got object
+	code := 0
+	for _, seed := range p.seeds { // in one of which it may stand
+		body := deepCopy(p.t, seed)
+		removed(body)
+		at(body, d.record)[d.name] = values[0]
+		filled = p.filled(body)
+		if code, _, got = p.request("PUT", target, filled); code == 200 {
+			break
+		}
+	}
+	if code != 200 {
+		p.t.Fatalf("alone: %d %v\n%s", code, got, show(filled))
+	}
+	shown := at(got, d.record)
+	if old, ok := shown[d.name]; ok != (back != nil) || ok && !gocmp.Equal(old, values[0]) {
+		p.t.Errorf("read back under its own name: %v", old)
+	}
+	// What a client compares: all but the old name and what stands for it.
+	left, right := p.plain(deepCopy(p.t, filled)), p.plain(deepCopy(p.t, got))
+	for _, e := range []object{left, right} {
+		for _, name := range []string{"id", "created_at"} {
+			delete(e, name)
+		}
+		delete(at(e, d.record), d.name)
+		removed(e)
+	}
+	if diff := gocmp.Diff(left, right); diff != "" {
+		p.t.Errorf("alone: a phantom difference (-filled in +read back)\n%s", diff)
+	}
+	if code, _, again := p.request("PATCH", target, got); code != 200 || gocmp.Diff(p.plain(got), p.plain(again)) != "" {
+		p.t.Errorf("the whole of it back: %d (-before +after)\n%s", code, gocmp.Diff(p.plain(got), p.plain(again)))
+	}
+	both := deepCopy(p.t, got)
+	at(both, d.record)[d.name] = values[0]
+	if code, _, same := p.request("PUT", target, both); code != 200 || gocmp.Diff(p.plain(got), p.plain(same)) != "" {
+		p.t.Errorf("beside the newer names, saying the same: %d (-before +after)\n%s", code, gocmp.Diff(p.plain(got), p.plain(same)))
+	}
+	at(both, d.record)[d.name] = values[1]
+	code, _, answer := p.request("PUT", target, both)
+	text, _ := at(answer, append([]string{"fields"}, d.record...))[d.name].(string)
+	if want := "both deprecated and new field are used but their values mismatch: " + d.name + " = "; code != 400 || answer["code"] != 2.0 || !strings.HasPrefix(text, want) {
+		p.t.Errorf("beside the newer names, saying something else: %d %v, want %q", code, answer, want)
+	}
+	// A PATCH with the old name changes what it stands for.
+	patch := object{}
+	at(patch, d.record)[d.name] = values[1]
+	code, _, patched := p.request("PATCH", target, patch)
+	path := append(slices.Clone(d.record), pathsIn(replaced[0].(object)["path"])...)
+	last := len(path) - 1
+	if before, after := at(got, path[:last])[path[last]], at(patched, path[:last])[path[last]]; code != 200 || gocmp.Equal(before, after) {
+		p.t.Errorf("PATCH: %d, %v is still %v", code, path, after)
+	}
+}
+
+// at is the object at a path, made where there is none.
+func at(o object, path []string) object {
+	for _, name := range path {
+		inner, ok := o[name].(object)
+		if !ok {
+			inner = object{}
+			o[name] = inner
+		}
+		o = inner
+	}
+	return o
 }
