@@ -71,12 +71,13 @@ type ControlPlane struct {
 	front     *web.Server // the Admin API's
 	side      *web.Server // the status listener's; nil in a process with a data plane
 	changes   chan store.Version
+	compiled  compiled // the publish loop's
 }
 
 // New opens the listeners, so that an address in use is an error here and not
 // later, and wires the parts. Run or Close must follow.
 func New(ctx context.Context, cfg Config) (c *ControlPlane, err error) {
-	c = &ControlPlane{cfg: cfg, changes: make(chan store.Version, 1)}
+	c = &ControlPlane{cfg: cfg, changes: make(chan store.Version, 1), compiled: compiled{catalogue: cfg.Catalogue}}
 	plugins := map[string]string{}
 	for _, p := range cfg.Catalogue.Plugins() {
 		plugins[p.Plugin().GetName()] = p.Plugin().GetVersion()
@@ -210,6 +211,7 @@ func (c *ControlPlane) openAdmin(ctx context.Context) error {
 		config.Live = c.live
 	} else {
 		config.DataPlanes = c.dataPlanes
+		config.DataPlaneLevel = c.dataPlaneLevel
 	}
 	api, err := admin.New(config)
 	if err != nil {
@@ -257,7 +259,7 @@ func (c *ControlPlane) dataPlanes() []admin.DataPlane {
 			SyncStatus: string(n.Status), Message: n.Message,
 			Labels: n.Labels,
 			Hash:   shown(n.Applied.Hash), Epoch: n.Applied.Epoch, Applied: n.Applied.Version,
-			Connected: n.Connected, FirstSeen: n.FirstSeen, LastSeen: n.LastSeen,
+			Connected: n.Connected, TakesLogLevel: n.TakesLogLevel, FirstSeen: n.FirstSeen, LastSeen: n.LastSeen,
 			CertificateExpiry: n.CertificateExpiry,
 		}
 		if len(n.Reasons) > 0 {
@@ -269,6 +271,17 @@ func (c *ControlPlane) dataPlanes() []admin.DataPlane {
 		}
 	}
 	return list
+}
+
+// dataPlaneLevel asks a data plane for its log level, after a change if there is
+// one.
+func (c *ControlPlane) dataPlaneLevel(ctx context.Context, id string, change *admin.LevelChange) (admin.DataPlaneLevel, error) {
+	var call publish.LogLevelCall
+	if change != nil {
+		call = publish.LogLevelCall{Level: change.Level, Timeout: change.Timeout, Restore: change.Level == ""}
+	}
+	level, err := c.publisher.LogLevel(ctx, id, call)
+	return admin.DataPlaneLevel(level), err
 }
 
 // shown is a snapshot's hash as Kong's clients expect it: none for the empty

@@ -12,6 +12,7 @@ import (
 	"github.com/gibbon-gateway/gibbon/controlplane/snapshot"
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
 	"github.com/gibbon-gateway/gibbon/internal/settings"
+	"github.com/gibbon-gateway/gibbon/schema"
 )
 
 // stopLimit is how long requests of the Admin API may go on after the end.
@@ -149,10 +150,14 @@ func (c *ControlPlane) publish(ctx context.Context) error {
 		if version, err = r.Version(); err != nil {
 			return err
 		}
-		snap, err = snapshot.Compile(c.cfg.Catalogue, r.All())
+		if err := c.compiled.follow(r, version); err != nil {
+			return err
+		}
+		snap, err = c.compiled.compiler.Snapshot()
 		return err
 	})
 	if err != nil {
+		c.compiled.compiler = nil // what is in it may be half of something
 		return fmt.Errorf("compile: %w", err)
 	}
 	if err := c.publisher.Publish(version.Epoch, version.Number, snap); err != nil {
@@ -166,6 +171,70 @@ func (c *ControlPlane) publish(ctx context.Context) error {
 		c.cfg.Log.Warn("hash of the configuration not noted", "config_version", version.Number, "error", err)
 	}
 	return nil
+}
+
+// compiled is the configuration as the newest snapshot has it, kept so that the
+// next one need not read and encode everything again.
+type compiled struct {
+	catalogue *schema.Catalogue
+	compiler  *snapshot.Compiler // nil when nothing is kept
+	version   store.Version
+}
+
+// maxFollowed is how many changes are followed one by one; reading everything is
+// better then.
+const maxFollowed = 20_000
+
+// follow brings what is kept to a version. The changes since the version that it
+// stands at say how, if there are not too many and the log still has them all.
+func (c *compiled) follow(r store.Reader, version store.Version) error {
+	if c.compiler != nil && c.version.Epoch == version.Epoch && c.version.Number <= version.Number {
+		done, err := c.replay(r, version.Number)
+		if done || err != nil {
+			c.version = version
+			return err
+		}
+	}
+	c.compiler, c.version = snapshot.NewCompiler(c.catalogue), version
+	for e, err := range r.All() {
+		if err != nil {
+			return fmt.Errorf("read entities: %w", err)
+		}
+		if err := c.compiler.Put(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replay applies the changes up to a version. Versions have no gaps: where one is
+// missing the log was pruned, and the changes are of no use.
+func (c *compiled) replay(r store.Reader, to uint64) (done bool, err error) {
+	at := c.version.Number
+	for followed := 0; at < to; {
+		changes, err := r.Changes(at, maxFollowed)
+		if err != nil {
+			return false, err
+		}
+		if followed += len(changes); len(changes) == 0 || followed > maxFollowed {
+			return false, nil
+		}
+		for _, change := range changes {
+			if change.Version > at+1 {
+				return false, nil
+			}
+			at = change.Version
+			if change.After == nil {
+				c.compiler.Remove(change.Kind, change.ID)
+				continue
+			}
+			e := store.Entity{Workspace: change.Workspace, Kind: change.Kind, ID: change.ID, Document: change.After}
+			if err := c.compiler.Put(e); err != nil {
+				return false, err
+			}
+		}
+	}
+	return true, nil
 }
 
 // live waits until a version is live on every data plane that is connected; it

@@ -206,7 +206,7 @@ func (d *DataPlane) newFollower() (*follow.Follower, error) {
 	for _, p := range d.build.Plugins {
 		node.Plugins[p.Name()] = p.Info().GetVersion()
 	}
-	cfg := follow.Config{Node: node, Apply: d.Apply, Advance: d.advance, Dial: d.cfg.Dial, Log: d.cfg.Log.Logger}
+	cfg := follow.Config{Node: node, Apply: d.Apply, Advance: d.advance, Dial: d.cfg.Dial, Log: d.cfg.Log.Logger, LogLevel: d.cfg.Log}
 	if d.cfg.Dial != nil {
 		// The control plane of the same process has the configuration on disk.
 		return follow.New(cfg)

@@ -212,7 +212,7 @@ func (c *configCLI) dbExport(ctx context.Context, file string) (err error) {
 }
 
 // withStore opens the database of the settings for f.
-func (c *configCLI) withStore(ctx context.Context, s *settings.Settings, f func(*sqlstore.Store) error) error {
+func (c *cli) withStore(ctx context.Context, s *settings.Settings, f func(*sqlstore.Store) error) error {
 	log, err := telemetry.NewLog(telemetry.Config{Level: c.logLevel("error"), Format: s.LogFormat, Output: c.err})
 	if err != nil {
 		return err

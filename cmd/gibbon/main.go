@@ -120,6 +120,7 @@ from --set; docs/settings.md lists them.`,
 		c.healthCommand(),
 		c.checkCommand(),
 		c.echoModelCommand(),
+		c.vaultCommand(),
 		c.versionCommand(),
 	)
 	return root

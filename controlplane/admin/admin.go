@@ -72,6 +72,10 @@ type Config struct {
 	// Health knows how the targets of upstreams fare. Nil: nobody does.
 	Health Health
 
+	// DataPlaneLevel asks a data plane for its log level, after a change if there
+	// is one. Nil: none can be asked.
+	DataPlaneLevel func(ctx context.Context, id string, change *LevelChange) (DataPlaneLevel, error)
+
 	// PurgeDelay is how long a data plane that is gone stays listed.
 	PurgeDelay time.Duration
 
@@ -131,6 +135,8 @@ type DataPlane struct {
 	Hash, Epoch string
 	Applied     uint64
 	Connected   bool
+	// TakesLogLevel says that the node can be asked for its log level.
+	TakesLogLevel bool
 	// FirstSeen and LastSeen are when the node was heard of.
 	FirstSeen, LastSeen time.Time
 	// CertificateExpiry is zero without TLS.
@@ -146,7 +152,6 @@ type Server struct {
 	mux      *runtime.ServeMux
 	access   atomic.Pointer[Access]
 	logins   logins
-	levels   levels
 	draining atomic.Bool
 	traffic  traffic
 	inUse    pluginsInUse
@@ -172,6 +177,7 @@ func New(cfg Config) (*Server, error) {
 		s.paths.drop(clusterLevelPath)
 	} else {
 		s.paths.drop(controlPlanesLevelPath)
+		s.paths.drop(dataPlaneLevelPath)
 	}
 	s.grpc = grpc.NewServer(
 		grpc.ChainUnaryInterceptor(s.interceptors()...),
@@ -202,13 +208,11 @@ func (s *Server) Drain() { s.draining.Store(true) }
 
 // Close ends the gRPC calls that are left and waits for all requests. The
 // caller shuts its http.Server down before: gRPC's own graceful stop would cut
-// the calls that run under net/http, so the order matters. A log level that was
-// set for a while stays.
+// the calls that run under net/http, so the order matters.
 func (s *Server) Close() {
 	s.Drain()
 	s.grpc.Stop()
 	s.requests.Wait()
-	s.levels.close()
 }
 
 // Shutdown is the whole order for one http.Server: it refuses writes, lets the

@@ -227,3 +227,6 @@ func (t *frozen) Put(e store.Entity) error { return t.refuse("create or update",
 
 // Delete implements store.Tx.
 func (t *frozen) Delete(kind, _ string) error { return t.refuse("remove", kind) }
+
+// Remove implements store.Tx.
+func (t *frozen) Remove(kind, _ string) error { return t.refuse("remove", kind) }

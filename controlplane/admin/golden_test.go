@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -294,13 +295,26 @@ var goldenConfig = map[string]func(*admin.Config){
 		cfg.LogLevel = discardLog()
 		seen := time.Unix(1700000000, 0)
 		cfg.PurgeDelay = time.Second
+		level := admin.DataPlaneLevel{Current: "notice", Original: "notice"}
+		cfg.DataPlaneLevel = func(_ context.Context, id string, change *admin.LevelChange) (admin.DataPlaneLevel, error) {
+			switch {
+			case id != "11111111-1111-1111-8111-111111111111":
+				return admin.DataPlaneLevel{}, errors.New("data plane " + id + ": it is not connected to this control plane")
+			case change == nil:
+			case change.Level == "":
+				level = admin.DataPlaneLevel{Current: level.Original, Original: level.Original}
+			default:
+				level.Current, level.Left = change.Level, change.Timeout
+			}
+			return level, nil
+		}
 		cfg.DataPlanes = func() []admin.DataPlane {
 			return []admin.DataPlane{
 				{
 					ID: "11111111-1111-1111-8111-111111111111", Hostname: "dp-1", IP: "10.0.0.1", Version: "3.8.1",
 					GibbonVersion: "0.1.0", SyncStatus: "normal", Labels: map[string]string{"zone": "a"},
 					Hash:  strings.Repeat("0123456789abcdef", 4),
-					Epoch: "22222222-2222-2222-8222-222222222222", Applied: 7, Connected: true,
+					Epoch: "22222222-2222-2222-8222-222222222222", Applied: 7, Connected: true, TakesLogLevel: true,
 					FirstSeen: seen, LastSeen: seen, CertificateExpiry: time.Unix(1800000000, 0),
 				},
 				{

@@ -209,6 +209,9 @@ func named(workspace, kind, id, name string) []schema.Member {
 
 // Rollback implements adminpb.HistoryServer.
 func (v *versions) Rollback(ctx context.Context, in *adminpb.RollbackRequest) (*adminpb.DocumentResponse, error) {
+	if v.server.withoutDatabase() {
+		return nil, errFileDecides()
+	}
 	target, err := rollbackTarget(carried(ctx), in)
 	if err != nil {
 		return nil, err
@@ -262,6 +265,14 @@ func rollbackTarget(c *carrier, in *adminpb.RollbackRequest) (uint64, error) {
 		return 0, violation("expected the number of a version", "version")
 	}
 	return n, nil
+}
+
+// errFileDecides refuses what the next reading of the file would undo.
+func errFileDecides() *Error {
+	return &Error{
+		Status: http.StatusMethodNotAllowed, Code: codeUnsupported, Name: "operation unsupported",
+		Message: "cannot roll the configuration back when not using a database: load the version's configuration instead",
+	}
 }
 
 // maxBroken bounds how many entities are named that stand in the way of a

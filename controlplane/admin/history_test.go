@@ -12,6 +12,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	adminpb "github.com/gibbon-gateway/gibbon/gen/gibbon/admin/v1"
 
 	"github.com/gibbon-gateway/gibbon/controlplane/admin"
 	"github.com/gibbon-gateway/gibbon/controlplane/declarative"
@@ -239,4 +244,63 @@ func TestRollbackRefused(t *testing.T) {
 
 	s.Drain()
 	must(t, s, 503, "POST", "/config/rollback", "", `{"version":6}`)
+}
+
+// TestHistoryWithoutDatabase can be read, and going back is left to the file.
+func TestHistoryWithoutDatabase(t *testing.T) {
+	s := newFileServer(t)
+	out := must(t, s, 405, "POST", "/config/rollback", "", `{"version":0}`).String()
+	if want := `{"code":12,"name":"operation unsupported","message":"cannot roll the configuration back when not using a database: ` +
+		`load the version's configuration instead"}`; out != want {
+		t.Errorf("rollback: %s, want %s", out, want)
+	}
+	if name := must(t, s, 200, "GET", "/config/versions/1", "", "").Get("services").Elements()[0].Get("name").Text(); name != "shop" {
+		t.Errorf("the service of version 1 is %q, want shop", name)
+	}
+	// What a version is can be loaded.
+	body := must(t, s, 200, "GET", "/config/versions/1", "", "").String()
+	must(t, s, 201, "POST", "/config", "", `{"_format_version":"3.0"}`)
+	must(t, s, 404, "GET", "/services/shop", "", "")
+	must(t, s, 201, "POST", "/config", "", body)
+	must(t, s, 200, "GET", "/services/shop", "", "")
+}
+
+// TestHistoryOverGRPC has the same answers for callers of the other side.
+func TestHistoryOverGRPC(t *testing.T) {
+	s := newServer(t, nil)
+	must(t, s, 201, "POST", "/services", "", `{"name":"a","host":"h"}`)
+	must(t, s, 201, "POST", "/services", "", `{"name":"b","host":"h"}`)
+	client := adminpb.NewHistoryClient(dial(t, serve(t, s)))
+	ctx := t.Context()
+
+	list, err := client.Versions(ctx, &adminpb.VersionsRequest{Size: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := list.GetData()[0].GetFields()["version"].GetNumberValue(); n != 2 || list.GetOffset() == "" {
+		t.Errorf("the first page is %v", list)
+	}
+	if list, err = client.Versions(ctx, &adminpb.VersionsRequest{Offset: list.GetOffset()}); err != nil || len(list.GetData()) != 1 {
+		t.Errorf("the second page is %v, %v", list, err)
+	}
+	version, err := client.Version(ctx, &adminpb.VersionRequest{Version: "1"})
+	if err != nil || len(version.GetBody().GetFields()["services"].GetListValue().GetValues()) != 1 {
+		t.Errorf("version 1 is %v, %v", version, err)
+	}
+	diff, err := client.Diff(ctx, &adminpb.DiffRequest{From: proto.Uint64(0)})
+	if err != nil || diff.GetBody().GetFields()["created"].GetNumberValue() != 2 {
+		t.Errorf("the difference is %v, %v", diff, err)
+	}
+	back, err := client.Rollback(ctx, &adminpb.RollbackRequest{Version: proto.Uint64(0)})
+	if err != nil || back.GetBody().GetFields()["version"].GetNumberValue() != 3 {
+		t.Errorf("the rollback is %v, %v", back, err)
+	}
+	for what, want := range map[string]codes.Code{"9": codes.NotFound, "x": codes.InvalidArgument, "": codes.InvalidArgument} {
+		if _, err := client.Version(ctx, &adminpb.VersionRequest{Version: what}); status.Code(err) != want {
+			t.Errorf("version %q: %v, want %v", what, err, want)
+		}
+	}
+	if _, err := client.Rollback(ctx, &adminpb.RollbackRequest{}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("no version: %v", err)
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	adminpb "github.com/gibbon-gateway/gibbon/gen/gibbon/admin/v1"
@@ -21,7 +20,8 @@ import (
 // Kong's words. A *telemetry.Log is one.
 type LogLevel interface {
 	Level() string
-	SetLevel(name string) error
+	// SetLevelFor changes the level until the timeout; 0 is for good.
+	SetLevelFor(name string, timeout time.Duration) error
 }
 
 // defaultLevelTime is how long a changed level stays when the caller does not
@@ -31,70 +31,20 @@ const (
 	maxLevelTime     = 365 * 24 * 60 * 60
 )
 
-// The paths for the log level of all nodes: the first on a control plane, the
-// second elsewhere.
+// logLevelRPC is Kong's name for what a data plane can do whose log level can be
+// asked for.
+const logLevelRPC = "kong.debug.log_level.v1"
+
+// callTimeout is how long a data plane may take to answer.
+const callTimeout = 5 * time.Second
+
+// The paths for the log level of other nodes: the first two on a control plane,
+// the third elsewhere.
 const (
+	dataPlaneLevelPath     = "/clustering/data-planes/{node_id}/log-level"
 	controlPlanesLevelPath = "/debug/cluster/control-planes-nodes/log-level/{level}"
 	clusterLevelPath       = "/debug/cluster/log-level/{level}"
 )
-
-// levels changes a log's level for a while. The zero value is ready.
-type levels struct {
-	mu    sync.Mutex
-	until *time.Timer // nil: the level in force is there for good
-	set   string      // the level that is in force until then
-	back  string      // the level that comes back
-}
-
-// change sets a level that is none that the log knows as an error. After the
-// timeout the level from before the first of several changes comes back; 0 is for
-// good.
-func (l *levels) change(log LogLevel, level string, timeout time.Duration, returned func(level string)) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	before := log.Level()
-	if l.until != nil && before == l.set {
-		before = l.back
-	}
-	if err := log.SetLevel(level); err != nil {
-		return err
-	}
-	l.stop()
-	if timeout == 0 {
-		return nil
-	}
-	l.set, l.back = level, before
-	var timer *time.Timer
-	timer = time.AfterFunc(timeout, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.until != timer {
-			return // another change came first
-		}
-		l.until = nil
-		// A reload may have set a level meanwhile, which then is the one that counts.
-		if log.Level() == l.set && log.SetLevel(l.back) == nil {
-			returned(l.back)
-		}
-	})
-	l.until = timer
-	return nil
-}
-
-// stop forgets what would come back. l.mu is held.
-func (l *levels) stop() {
-	if l.until != nil {
-		l.until.Stop()
-		l.until = nil
-	}
-}
-
-// close is the end of all changes.
-func (l *levels) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.stop()
-}
 
 // LogLevel implements adminpb.NodeServer.
 func (n *node) LogLevel(context.Context, *adminpb.LogLevelRequest) (*adminpb.MessageResponse, error) {
@@ -118,7 +68,7 @@ func (n *node) SetLogLevel(ctx context.Context, in *adminpb.SetLogLevelRequest) 
 	if _, err := telemetry.ParseLevel(in.GetLevel()); err != nil {
 		return nil, badRequest("unknown log level: " + in.GetLevel())
 	}
-	timeout, err := levelTime(ctx, in)
+	timeout, err := levelTime(ctx, in.Timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -126,10 +76,7 @@ func (n *node) SetLogLevel(ctx context.Context, in *adminpb.SetLogLevelRequest) 
 	if before == in.GetLevel() {
 		return &adminpb.MessageResponse{Message: "log level is already " + before}, nil
 	}
-	err = s.levels.change(log, in.GetLevel(), timeout, func(level string) {
-		telemetry.Notice(context.Background(), s.cfg.Log, "log level is back", "level_now", level)
-	})
-	if err != nil {
+	if err := log.SetLevelFor(in.GetLevel(), timeout); err != nil {
 		return nil, fmt.Errorf("change the log level: %w", err)
 	}
 	telemetry.Notice(ctx, s.cfg.Log, "log level changed", "level_now", in.GetLevel(), "level_before", before, "timeout", timeout.String(), "actor", actorOf(ctx))
@@ -142,12 +89,85 @@ func (n *node) SetClusterLogLevel(ctx context.Context, in *adminpb.SetLogLevelRe
 	return n.SetLogLevel(ctx, in)
 }
 
+// LevelChange is a change of a data plane's log level. One without a level has
+// the level from before come back.
+type LevelChange struct {
+	Level   string
+	Timeout time.Duration // 0: for good
+}
+
+// DataPlaneLevel is a data plane's log level, and the one that comes back after
+// the time that is left.
+type DataPlaneLevel struct {
+	Current, Original string
+	Left              time.Duration
+}
+
+// DataPlaneLogLevel implements adminpb.NodeServer.
+func (n *node) DataPlaneLogLevel(ctx context.Context, in *adminpb.DataPlaneLogLevelRequest) (*adminpb.DataPlaneLogLevelResponse, error) {
+	return n.dataPlaneLevel(ctx, in.GetNodeId(), nil)
+}
+
+// SetDataPlaneLogLevel implements adminpb.NodeServer.
+func (n *node) SetDataPlaneLogLevel(ctx context.Context, in *adminpb.SetDataPlaneLogLevelRequest) (*adminpb.DataPlaneLogLevelResponse, error) {
+	level := in.GetCurrentLevel()
+	if text, ok := argument(carried(ctx), "current_level"); ok {
+		level = text
+	}
+	if level == "" {
+		return nil, badRequest(`Required parameter "current_level" is missing.`)
+	}
+	if _, err := telemetry.ParseLevel(level); err != nil {
+		return nil, badRequest("unknown log level: " + level)
+	}
+	timeout, err := levelTime(ctx, in.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	out, err := n.dataPlaneLevel(ctx, in.GetNodeId(), &LevelChange{level, timeout})
+	if err != nil {
+		return nil, err
+	}
+	telemetry.Notice(ctx, n.server.cfg.Log, "log level of a data plane changed", "node", in.GetNodeId(), "level_now", level,
+		"timeout", timeout.String(), "actor", actorOf(ctx))
+	if c := carried(ctx); c != nil {
+		c.status = http.StatusCreated
+	}
+	return out, nil
+}
+
+// ResetDataPlaneLogLevel implements adminpb.NodeServer.
+func (n *node) ResetDataPlaneLogLevel(ctx context.Context, in *adminpb.DataPlaneLogLevelRequest) (*adminpb.DataPlaneLogLevelResponse, error) {
+	out, err := n.dataPlaneLevel(ctx, in.GetNodeId(), &LevelChange{})
+	if c := carried(ctx); c != nil {
+		c.status = http.StatusNoContent
+	}
+	return out, err
+}
+
+// dataPlaneLevel asks a data plane. Whatever hinders it is Kong's 500.
+func (n *node) dataPlaneLevel(ctx context.Context, id string, change *LevelChange) (*adminpb.DataPlaneLogLevelResponse, error) {
+	ask := n.server.cfg.DataPlaneLevel
+	if ask == nil {
+		return nil, errNoControlPlane()
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	level, err := ask(ctx, id, change)
+	if err != nil {
+		return nil, plain(http.StatusInternalServerError, err.Error())
+	}
+	return &adminpb.DataPlaneLogLevelResponse{
+		CurrentLevel: level.Current, OriginalLevel: level.Original, Timeout: int32(math.Ceil(level.Left.Seconds())),
+	}, nil
+}
+
 // levelTime is the argument timeout, which has whole seconds. It is 0 for one
 // that never ends.
-func levelTime(ctx context.Context, in *adminpb.SetLogLevelRequest) (time.Duration, error) {
+func levelTime(ctx context.Context, message *int32) (time.Duration, error) {
 	seconds := float64(defaultLevelTime)
-	if in.Timeout != nil {
-		seconds = float64(in.GetTimeout())
+	if message != nil {
+		seconds = float64(*message)
 	}
 	if text, ok := argument(carried(ctx), "timeout"); ok {
 		n, err := strconv.ParseFloat(text, 64)

@@ -174,7 +174,10 @@ func (n *node) DataPlanes(ctx context.Context, in *adminpb.DataPlanesRequest) (*
 
 // row is the data plane in Kong's words, with Gibbon's own behind them.
 func (dp *DataPlane) row(now time.Time, purge time.Duration) object {
-	labels, expiry, refused := any(nil), any(nil), any(nil)
+	labels, expiry, refused, calls := any(nil), any(nil), any(nil), any(nil)
+	if dp.Connected && dp.TakesLogLevel {
+		calls = []string{logLevelRPC}
+	}
 	if len(dp.Labels) > 0 {
 		labels = dp.Labels
 	}
@@ -195,7 +198,7 @@ func (dp *DataPlane) row(now time.Time, purge time.Duration) object {
 		{"updated_at", dp.LastSeen.Unix()},
 		{"labels", labels},
 		{"cert_details", expiry},
-		{"rpc_capabilities", nil},
+		{"rpc_capabilities", calls},
 		{"ttl", int64(max(0, purge-now.Sub(dp.LastSeen)).Seconds())},
 		{"gibbon_version", dp.GibbonVersion},
 		{"connected", dp.Connected},

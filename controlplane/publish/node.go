@@ -51,6 +51,8 @@ type Node struct {
 	// not normal.
 	Message   string
 	Connected bool
+	// TakesLogLevel says that the node can be asked for its log level.
+	TakesLogLevel bool
 	// FirstSeen and LastSeen are when the node was heard of.
 	FirstSeen, LastSeen time.Time
 	// CertificateExpiry is zero without TLS.

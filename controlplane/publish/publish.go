@@ -99,6 +99,7 @@ type Server struct {
 	nodes   map[string]*node
 	changed chan struct{} // closed and replaced when something is published or a node's state changes
 	closed  bool
+	calls   uint64 // the nonce of the last call to a data plane
 }
 
 // edition is a published snapshot in the form in which it is sent.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -26,8 +27,8 @@ const (
 	partSpread    = 2 * time.Second  // over which the nodes of a stopping control plane come back
 )
 
-// session is one live stream. Its loop owns all fields but wake, replaced and
-// moved.
+// session is one live stream. Its loop owns all fields but wake, replaced, left,
+// moved, queue and calls.
 type session struct {
 	server *Server
 	node   *node
@@ -38,6 +39,12 @@ type session struct {
 
 	wake     chan struct{} // mailbox of one: something newer was published
 	replaced chan struct{} // closed when the same process opened another stream
+	left     chan struct{} // closed when the stream has ended
+
+	// queue are the calls to send, and calls those that wait for an answer, by
+	// nonce. The server's lock guards both.
+	queue []*clusterpb.FollowResponse
+	calls map[uint64]chan<- *clusterpb.LogLevelReport
 
 	received chan *clusterpb.FollowRequest
 	recvErr  chan error
@@ -88,6 +95,8 @@ func (s *Server) Follow(stream clusterpb.Cluster_FollowServer) error {
 		stream:   stream,
 		wake:     make(chan struct{}, 1),
 		replaced: make(chan struct{}),
+		left:     make(chan struct{}),
+		calls:    map[uint64]chan<- *clusterpb.LogLevelReport{},
 		received: make(chan *clusterpb.FollowRequest),
 		recvErr:  make(chan error, 1),
 		jobs:     make(chan []any),
@@ -98,6 +107,7 @@ func (s *Server) Follow(stream clusterpb.Cluster_FollowServer) error {
 	s.streams.Go(c.receive)
 	s.streams.Go(c.send)
 	defer close(c.jobs)
+	defer close(c.left)
 
 	if err := c.greet(); err != nil {
 		return err
@@ -310,6 +320,7 @@ func (c *session) enter(verdict SyncStatus, message string) error {
 		n.CertificateExpiry = expiryOf(&tls.State)
 		c.expiry = n.CertificateExpiry
 	}
+	n.TakesLogLevel = slices.Contains(h.GetCapabilities(), logLevelCapability)
 	n.Connected = verdict == StatusNormal
 	if n.Connected {
 		n.live, c.node = c, n
@@ -367,6 +378,9 @@ func (c *session) loop() error {
 			if batch := c.next(); batch != nil {
 				stall.Reset(cfg.Stall)
 				c.start(batch...)
+			} else if call := c.nextCall(); call != nil {
+				stall.Reset(cfg.Stall)
+				c.start(call)
 			}
 		}
 		select {
@@ -520,6 +534,9 @@ func (c *session) handle(m *clusterpb.FollowRequest) error {
 			return nil
 		}
 		c.held, n.Applied = p, p
+	case *clusterpb.FollowRequest_LogLevel:
+		c.report(m.LogLevel)
+		return nil
 	case *clusterpb.FollowRequest_Hello:
 		return status.Error(codes.InvalidArgument, "a second hello")
 	default:

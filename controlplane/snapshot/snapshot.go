@@ -11,6 +11,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/klauspost/compress/zstd"
@@ -61,19 +62,16 @@ type Snapshot struct {
 // turn into a typed message, or whose kind the catalogue lacks, is an error that
 // names it: what is in the store was validated before it got there.
 func Compile(catalogue *schema.Catalogue, all iter.Seq2[store.Entity, error]) (*Snapshot, error) {
-	c := compilation{
-		catalogue: catalogue, format: FormatBase,
-		kinds: map[string]*kind{}, groups: map[group][]encoded{}, ids: map[string]string{}, plugins: map[string]bool{},
-	}
+	c := NewCompiler(catalogue)
 	for e, err := range all {
 		if err != nil {
 			return nil, fmt.Errorf("read entities: %w", err)
 		}
-		if err := c.add(e); err != nil {
-			return nil, fmt.Errorf("%s %s: %w", e.Kind, e.ID, err)
+		if err := c.Put(e); err != nil {
+			return nil, err
 		}
 	}
-	return c.finish()
+	return c.Snapshot()
 }
 
 // EmptyHash is the hash, in lower-case hex, of a snapshot without entities. To
@@ -86,9 +84,25 @@ func EmptyHash() string {
 	return fmt.Sprintf("%x", sha256.Sum256(raw))
 }
 
+// Compiler keeps the entities of a configuration in their encoded form, so that
+// a snapshot after a few changes costs little more than putting it together. It
+// is for one goroutine.
+type Compiler struct {
+	catalogue *schema.Catalogue
+	kinds     map[string]*kind
+	entities  map[key]encoded
+}
+
+type key struct{ kind, id string }
+
+// encoded is one entity, and what a snapshot has to know of it besides its
+// bytes.
 type encoded struct {
-	id    string
-	bytes []byte
+	workspace string
+	bytes     []byte // nil for a workspace, which only gives its id
+	names     string // the workspace that the entity is; "" for all others
+	plugin    string // whose configuration it holds
+	format    uint32 // the least that carries it
 }
 
 // group is the entities of one kind in one workspace.
@@ -110,57 +124,66 @@ type marked struct {
 	format uint32
 }
 
-type compilation struct {
-	catalogue *schema.Catalogue
-	format    uint32
-	kinds     map[string]*kind
-	groups    map[group][]encoded
-	ids       map[string]string // of workspaces, by name
-	plugins   map[string]bool
+// NewCompiler returns a compiler of a configuration without entities.
+func NewCompiler(catalogue *schema.Catalogue) *Compiler {
+	return &Compiler{catalogue: catalogue, kinds: map[string]*kind{}, entities: map[key]encoded{}}
 }
 
-func (c *compilation) add(e store.Entity) error {
-	k, err := c.kind(e.Kind)
+// Put adds an entity, or replaces the one with its kind and id. The errors are
+// those of Compile; after one the compiler is what it was.
+func (c *Compiler) Put(e store.Entity) error {
+	one, keep, err := c.encode(e)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s %s: %w", e.Kind, e.ID, err)
 	}
-	if k.rules.GetControlOnly() {
-		return nil
-	}
-	doc, err := schema.Parse(e.Document)
-	if err != nil {
-		return fmt.Errorf("parse: %w", err)
-	}
-	if k.rules.GetWorkspaces() {
-		c.ids[doc.Get(k.schema.EndpointKey()).Text()] = e.ID
-		return nil
-	}
-	message, err := k.schema.Message(doc)
-	if err != nil {
-		return fmt.Errorf("encode: %w", err)
-	}
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(message)
-	if err != nil {
-		return fmt.Errorf("encode: %w", err)
-	}
-	g := group{e.Kind, e.Workspace}
-	c.groups[g] = append(c.groups[g], encoded{e.ID, b})
-	if k.pluginKey != "" {
-		c.plugins[doc.Get(k.pluginKey).Text()] = true
-	}
-	if e.Workspace != "" && e.Workspace != defaultWorkspace {
-		c.format = Format
-	}
-	for _, m := range k.marked {
-		if message.ProtoReflect().Has(m.field) {
-			c.format = max(c.format, m.format)
-		}
+	if keep {
+		c.entities[key{e.Kind, e.ID}] = one
 	}
 	return nil
 }
 
+// Remove takes an entity out, if it is there.
+func (c *Compiler) Remove(kind, id string) { delete(c.entities, key{kind, id}) }
+
+// encode is an entity as the compiler keeps it; those that never leave the
+// control plane are not kept.
+func (c *Compiler) encode(e store.Entity) (one encoded, keep bool, err error) {
+	k, err := c.kind(e.Kind)
+	if err != nil || k.rules.GetControlOnly() {
+		return encoded{}, false, err
+	}
+	doc, err := schema.Parse(e.Document)
+	if err != nil {
+		return encoded{}, false, fmt.Errorf("parse: %w", err)
+	}
+	one = encoded{workspace: e.Workspace, format: FormatBase}
+	if k.rules.GetWorkspaces() {
+		one.names = doc.Get(k.schema.EndpointKey()).Text()
+		return one, true, nil
+	}
+	message, err := k.schema.Message(doc)
+	if err != nil {
+		return encoded{}, false, fmt.Errorf("encode: %w", err)
+	}
+	if one.bytes, err = (proto.MarshalOptions{Deterministic: true}).Marshal(message); err != nil {
+		return encoded{}, false, fmt.Errorf("encode: %w", err)
+	}
+	if k.pluginKey != "" {
+		one.plugin = doc.Get(k.pluginKey).Text()
+	}
+	if e.Workspace != "" && e.Workspace != defaultWorkspace {
+		one.format = Format
+	}
+	for _, m := range k.marked {
+		if message.ProtoReflect().Has(m.field) {
+			one.format = max(one.format, m.format)
+		}
+	}
+	return one, true, nil
+}
+
 // kind finds out, once, what is to be known of a kind.
-func (c *compilation) kind(name string) (*kind, error) {
+func (c *Compiler) kind(name string) (*kind, error) {
 	if k := c.kinds[name]; k != nil {
 		return k, nil
 	}
@@ -185,17 +208,34 @@ func (c *compilation) kind(name string) (*kind, error) {
 	return k, nil
 }
 
-func (c *compilation) finish() (*Snapshot, error) {
-	m := &clusterpb.Snapshot{Format: c.format}
+// Snapshot puts the entities together. Equal entities give equal bytes, in
+// whatever order they came.
+func (c *Compiler) Snapshot() (*Snapshot, error) {
+	m := &clusterpb.Snapshot{Format: FormatBase}
 	counts := make(map[string]uint64, len(c.kinds))
-	for of, entities := range c.groups {
-		slices.SortFunc(entities, func(a, b encoded) int { return cmp.Compare(a.id, b.id) })
-		g := &clusterpb.Group{Kind: of.kind, Workspace: of.workspace, WorkspaceId: c.ids[of.workspace], Entities: make([][]byte, len(entities))}
-		for i, e := range entities {
-			g.Entities[i] = e.bytes
+	ids := map[string]string{} // of workspaces, by name
+	groups := map[group][]string{}
+	plugins := map[string]bool{}
+	for k, e := range c.entities {
+		if e.names != "" {
+			ids[e.names] = k.id
+			continue
+		}
+		of := group{k.kind, e.workspace}
+		groups[of] = append(groups[of], k.id)
+		m.Format = max(m.Format, e.format)
+		if e.plugin != "" {
+			plugins[e.plugin] = true
+		}
+	}
+	for of, members := range groups {
+		slices.Sort(members)
+		g := &clusterpb.Group{Kind: of.kind, Workspace: of.workspace, WorkspaceId: ids[of.workspace], Entities: make([][]byte, len(members))}
+		for i, id := range members {
+			g.Entities[i] = c.entities[key{of.kind, id}].bytes
 		}
 		m.Groups = append(m.Groups, g)
-		counts[of.kind] += uint64(len(entities))
+		counts[of.kind] += uint64(len(members))
 	}
 	slices.SortFunc(m.Groups, func(a, b *clusterpb.Group) int {
 		return cmp.Or(cmp.Compare(a.GetKind(), b.GetKind()), cmp.Compare(a.GetWorkspace(), b.GetWorkspace()))
@@ -212,17 +252,12 @@ func (c *compilation) finish() (*Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compress snapshot: %w", err)
 	}
-	plugins := make([]string, 0, len(c.plugins))
-	for name := range c.plugins {
-		plugins = append(plugins, name)
-	}
-	slices.Sort(plugins)
 	return &Snapshot{
 		Compressed: compressed,
 		Size:       len(raw),
 		Hash:       sha256.Sum256(raw),
 		Entities:   counts,
-		Plugins:    plugins,
+		Plugins:    append([]string{}, slices.Sorted(maps.Keys(plugins))...),
 	}, nil
 }
 

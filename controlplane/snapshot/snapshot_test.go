@@ -20,6 +20,7 @@ import (
 
 	clusterpb "github.com/gibbon-gateway/gibbon/gen/gibbon/cluster/v1"
 	entitypb "github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1"
+	schemapb "github.com/gibbon-gateway/gibbon/gen/gibbon/schema/v1"
 
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
 	"github.com/gibbon-gateway/gibbon/schema"
@@ -227,6 +228,49 @@ func TestCompileFormat(t *testing.T) {
 	snap, err := Compile(c, seq([]store.Entity{stored(t, c, "workspaces", uuid(1), `{"name":"default"}`)}))
 	if err != nil || fmt.Sprintf("%x", snap.Hash) != EmptyHash() {
 		t.Errorf("Compile of a workspace gives %x, %v; want the empty hash", snap.Hash, err)
+	}
+}
+
+// What no data plane needs stays on the control planes, above all what is secret;
+// the rest travels.
+func TestCompileControlOnly(t *testing.T) {
+	c := catalogue(t)
+	list := []store.Entity{
+		stored(t, c, "licenses", uuid(1), `{"payload":"{\"planted\":1}"}`),
+		stored(t, c, "keys", uuid(2), `{"kid":"planted","jwk":"{\"kid\":\"planted\"}"}`),
+		stored(t, c, "key_sets", uuid(3), `{"name":"planted"}`),
+		stored(t, c, "partials", uuid(4), `{"name":"planted","type":"redis-ce","config":{"password":"planted"}}`),
+		stored(t, c, "filter_chains", uuid(5), `{"name":"planted","filters":[{"name":"f","config":"planted"}]}`),
+		stored(t, c, "oauth2_tokens", uuid(6), `{"access_token":"planted","expires_in":1}`),
+		stored(t, c, "oauth2_authorization_codes", uuid(7), `{"code":"planted"}`),
+		stored(t, c, "workspaces", uuid(8), `{"name":"default","comment":"planted"}`),
+	}
+	snap, err := Compile(c, seq(list))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := decode(t, snap); len(m.GetGroups()) > 0 || len(snap.Entities) > 0 {
+		t.Errorf("the snapshot holds %v of them", snap.Entities)
+	}
+	for _, e := range list {
+		s, _ := c.Entity(e.Kind)
+		rules, _ := proto.GetExtension(s.Descriptor().Options(), schemapb.E_Entity).(*schemapb.Entity)
+		if !rules.GetControlOnly() && !rules.GetWorkspaces() {
+			t.Errorf("nothing says that %s stay on control planes", e.Kind)
+		}
+	}
+	travels := []store.Entity{
+		stored(t, c, "basicauth_credentials", uuid(1), `{"username":"u","password":"hash","consumer":{"id":"`+uuid(9)+`"}}`),
+		stored(t, c, "jwt_secrets", uuid(2), `{"key":"k","secret":"s","consumer":{"id":"`+uuid(9)+`"}}`),
+		stored(t, c, "acls", uuid(3), `{"group":"g","consumer":{"id":"`+uuid(9)+`"}}`),
+		stored(t, c, "certificates", uuid(4), `{"cert":"c","key":"k"}`),
+		stored(t, c, "snis", uuid(5), `{"name":"a.example","certificate":{"id":"`+uuid(4)+`"}}`),
+		stored(t, c, "ca_certificates", uuid(6), `{"cert":"c"}`),
+		stored(t, c, "vaults", uuid(7), `{"prefix":"mine","name":"env","config":{"prefix":"app_"}}`),
+		stored(t, c, "consumer_groups", uuid(8), `{"name":"g"}`),
+	}
+	if snap, err = Compile(c, seq(travels)); err != nil || len(snap.Entities) != len(travels) {
+		t.Errorf("the snapshot holds %v, %v; want one of each of %d kinds", snap.Entities, err, len(travels))
 	}
 }
 

@@ -86,6 +86,9 @@ type Config struct {
 	Cache *Cache
 	// Log may be nil.
 	Log *slog.Logger
+	// LogLevel lets the control plane see and change the log's level. Nil: it
+	// cannot.
+	LogLevel LogLevel
 }
 
 // Follower follows one control plane at a time.

@@ -173,6 +173,9 @@ func (s *session) hello() *clusterpb.FollowRequest {
 		ProtocolMax:   Protocol,
 		Held:          position(s.follower.State().Held),
 	}
+	if s.follower.cfg.LogLevel != nil {
+		h.Capabilities = append(h.Capabilities, logLevelCapability)
+	}
 	for name, version := range n.Plugins {
 		h.Plugins = append(h.Plugins, &clusterpb.PluginVersion{Name: name, Version: version})
 	}
@@ -254,6 +257,8 @@ func (s *session) take(m *clusterpb.FollowResponse) (*clusterpb.FollowRequest, e
 			s.incoming = nil
 			return nil, s.enqueue(t)
 		}
+	case *clusterpb.FollowResponse_LogLevel:
+		return s.follower.logLevel(m.LogLevel), nil
 	case *clusterpb.FollowResponse_GoingAway:
 		s.leaving = true
 		s.pause = time.Duration(m.GoingAway.GetRetryAfterMs()) * time.Millisecond

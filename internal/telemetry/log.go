@@ -11,6 +11,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 )
 
 // Levels that slog does not have and Kong does. They keep Kong's order.
@@ -74,6 +76,11 @@ type Config struct {
 type Log struct {
 	*slog.Logger
 	level *slog.LevelVar
+
+	mu    sync.Mutex
+	timer *time.Timer // nil: the level in force is there for good
+	until time.Time   // when the timer is due
+	back  slog.Level  // the level that comes back then
 }
 
 // NewLog makes a log. What it writes is redacted: see [Redact].
@@ -111,14 +118,68 @@ func NewLog(cfg Config) (*Log, error) {
 	return l, nil
 }
 
-// SetLevel changes the least severity that this log and all made from it write.
-func (l *Log) SetLevel(name string) error {
+// SetLevel changes the least severity that this log and all made from it write,
+// for good.
+func (l *Log) SetLevel(name string) error { return l.SetLevelFor(name, 0) }
+
+// SetLevelFor is SetLevel for a while: after the timeout the level comes back
+// that was there before the first of several changes, unless SetLevel is called
+// before. A timeout of 0 is for good.
+func (l *Log) SetLevelFor(name string, timeout time.Duration) error {
 	level, err := ParseLevel(name)
 	if err != nil {
 		return err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	back := l.level.Level()
+	if l.timer != nil {
+		back = l.back
+		l.timer.Stop()
+		l.timer = nil
+	}
 	l.level.Set(level)
+	if timeout == 0 {
+		return nil
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(timeout, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.timer == timer { // else another change came first
+			l.restore()
+		}
+	})
+	l.timer, l.until, l.back = timer, time.Now().Add(timeout), back
 	return nil
+}
+
+// RestoreLevel has the level come back at once that SetLevelFor has changed.
+func (l *Log) RestoreLevel() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.timer != nil {
+		l.timer.Stop()
+		l.restore()
+	}
+}
+
+// restore ends a change. l.mu is held.
+func (l *Log) restore() {
+	l.timer = nil
+	l.level.Set(l.back)
+	Notice(context.Background(), l.Logger, "log level is back", "level_now", LevelName(l.back))
+}
+
+// ChangedLevel tells which level comes back and when; it is the one in force,
+// and no time, when none does.
+func (l *Log) ChangedLevel() (original string, left time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.timer == nil {
+		return l.Level(), 0
+	}
+	return LevelName(l.back), max(time.Until(l.until), 0)
 }
 
 // Level returns Kong's word for the level in force.

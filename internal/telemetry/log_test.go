@@ -6,12 +6,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -171,6 +174,53 @@ func FuzzRedact(f *testing.F) {
 		}
 		if again := Redact(got); again != got {
 			t.Fatalf("Redact(%q) = %q, then %q", text, got, again)
+		}
+	})
+}
+
+// TestLevelForAWhile changes a level again before its time is over, and takes a
+// change back.
+func TestLevelForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, err := NewLog(Config{Output: io.Discard})
+		if err != nil {
+			t.Fatal(err)
+		}
+		set := func(name string, timeout time.Duration) {
+			t.Helper()
+			if err := log.SetLevelFor(name, timeout); err != nil {
+				t.Fatal(err)
+			}
+		}
+		check := func(level, original string, left time.Duration) {
+			t.Helper()
+			if o, l := log.ChangedLevel(); log.Level() != level || o != original || l != left {
+				t.Errorf("level %s, original %s, left %s; want %s, %s, %s", log.Level(), o, l, level, original, left)
+			}
+		}
+		check("notice", "notice", 0)
+		set("debug", 10*time.Second)
+		time.Sleep(6 * time.Second)
+		check("debug", "notice", 4*time.Second)
+		set("error", 10*time.Second)
+		time.Sleep(9 * time.Second)
+		check("error", "notice", time.Second)
+		time.Sleep(time.Second + time.Millisecond)
+		check("notice", "notice", 0)
+
+		set("debug", time.Minute)
+		log.RestoreLevel()
+		check("notice", "notice", 0)
+		set("debug", time.Minute)
+		if err := log.SetLevel("warn"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		check("warn", "warn", 0)
+		log.RestoreLevel()
+		check("warn", "warn", 0)
+		if err := log.SetLevelFor("loud", time.Second); err == nil {
+			t.Error("a level that is none was taken")
 		}
 	})
 }

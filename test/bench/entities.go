@@ -132,7 +132,8 @@ func (l *lab) measureLarge(ctx context.Context, dsn string, postgres map[string]
 	if err != nil {
 		return err
 	}
-	settings := map[string]string{"KONG_CLUSTER_LISTEN": ports[0]}
+	// The line about the first snapshot is no notice.
+	settings := map[string]string{"KONG_CLUSTER_LISTEN": ports[0], "KONG_LOG_LEVEL": "info"}
 	for name, value := range postgres {
 		settings[name] = value
 	}
@@ -148,6 +149,9 @@ func (l *lab) measureLarge(ctx context.Context, dsn string, postgres map[string]
 	}
 	compile, err := compileTime(ctx, filepath.Join(l.folder, "gibbon-large.log"))
 	if err != nil {
+		return err
+	}
+	if err := (admin{cp.admin, cp.client}).call(ctx, http.MethodPut, "/debug/node/log-level/notice?timeout=0", nil); err != nil {
 		return err
 	}
 	l.report.aim(fmt.Sprintf("First snapshot of %d entities compiled", 3*largeServices), "s", summarize([]float64{compile.Seconds()}), boundCompile)
@@ -179,6 +183,8 @@ func (l *lab) measureLarge(ctx context.Context, dsn string, postgres map[string]
 
 // compileTime waits for the line that says how long the first snapshot took.
 func compileTime(ctx context.Context, log string) (time.Duration, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, startPatience, errors.New("no snapshot was published"))
+	defer cancel()
 	for {
 		f, err := os.Open(log)
 		if err != nil {

@@ -68,6 +68,8 @@ func (b bound) verdict(s summary) string {
 		return "target met"
 	case b.must != 0 && !b.holds(b.must, s.median):
 		return "**missed** by " + off(b.must)
+	case b.must != 0 && b.target == 0:
+		return "must met"
 	case b.must != 0:
 		return "must met, target missed by " + off(b.target)
 	case b.target != 0:

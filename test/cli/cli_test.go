@@ -66,7 +66,7 @@ func TestHelp(t *testing.T) {
 	want := []string{
 		"gibbon check", "gibbon config db_export", "gibbon config db_import", "gibbon config init", "gibbon config parse", "gibbon controlplane", "gibbon dataplane", "gibbon echo-model", "gibbon health",
 		"gibbon hybrid gen_cert", "gibbon migrations bootstrap", "gibbon migrations finish", "gibbon migrations list",
-		"gibbon migrations reset", "gibbon migrations status", "gibbon migrations up", "gibbon reload", "gibbon run", "gibbon version",
+		"gibbon migrations reset", "gibbon migrations status", "gibbon migrations up", "gibbon reload", "gibbon run", "gibbon vault get", "gibbon version",
 	}
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)

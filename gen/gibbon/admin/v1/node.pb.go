@@ -1052,6 +1052,176 @@ func (x *DataPlanesRequest) GetOffset() string {
 	return ""
 }
 
+type DataPlaneLogLevelRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// node_id is the data plane's id.
+	NodeId        string `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DataPlaneLogLevelRequest) Reset() {
+	*x = DataPlaneLogLevelRequest{}
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DataPlaneLogLevelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DataPlaneLogLevelRequest) ProtoMessage() {}
+
+func (x *DataPlaneLogLevelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DataPlaneLogLevelRequest.ProtoReflect.Descriptor instead.
+func (*DataPlaneLogLevelRequest) Descriptor() ([]byte, []int) {
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *DataPlaneLogLevelRequest) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+type SetDataPlaneLogLevelRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// node_id is the data plane's id.
+	NodeId string `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	// current_level is debug, info, notice, warn, error, crit, alert or emerg.
+	CurrentLevel string `protobuf:"bytes,2,opt,name=current_level,json=currentLevel,proto3" json:"current_level,omitempty"`
+	// timeout is after how many seconds the level before comes back; absent: 60,
+	// 0: never.
+	Timeout       *int32 `protobuf:"varint,3,opt,name=timeout,proto3,oneof" json:"timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetDataPlaneLogLevelRequest) Reset() {
+	*x = SetDataPlaneLogLevelRequest{}
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetDataPlaneLogLevelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetDataPlaneLogLevelRequest) ProtoMessage() {}
+
+func (x *SetDataPlaneLogLevelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetDataPlaneLogLevelRequest.ProtoReflect.Descriptor instead.
+func (*SetDataPlaneLogLevelRequest) Descriptor() ([]byte, []int) {
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *SetDataPlaneLogLevelRequest) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *SetDataPlaneLogLevelRequest) GetCurrentLevel() string {
+	if x != nil {
+		return x.CurrentLevel
+	}
+	return ""
+}
+
+func (x *SetDataPlaneLogLevelRequest) GetTimeout() int32 {
+	if x != nil && x.Timeout != nil {
+		return *x.Timeout
+	}
+	return 0
+}
+
+type DataPlaneLogLevelResponse struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	CurrentLevel string                 `protobuf:"bytes,1,opt,name=current_level,json=currentLevel,proto3" json:"current_level,omitempty"`
+	// timeout is after how many seconds original_level comes back; 0: never.
+	Timeout       int32  `protobuf:"varint,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	OriginalLevel string `protobuf:"bytes,3,opt,name=original_level,json=originalLevel,proto3" json:"original_level,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DataPlaneLogLevelResponse) Reset() {
+	*x = DataPlaneLogLevelResponse{}
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DataPlaneLogLevelResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DataPlaneLogLevelResponse) ProtoMessage() {}
+
+func (x *DataPlaneLogLevelResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DataPlaneLogLevelResponse.ProtoReflect.Descriptor instead.
+func (*DataPlaneLogLevelResponse) Descriptor() ([]byte, []int) {
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *DataPlaneLogLevelResponse) GetCurrentLevel() string {
+	if x != nil {
+		return x.CurrentLevel
+	}
+	return ""
+}
+
+func (x *DataPlaneLogLevelResponse) GetTimeout() int32 {
+	if x != nil {
+		return x.Timeout
+	}
+	return 0
+}
+
+func (x *DataPlaneLogLevelResponse) GetOriginalLevel() string {
+	if x != nil {
+		return x.OriginalLevel
+	}
+	return ""
+}
+
 type ClusterStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1060,7 +1230,7 @@ type ClusterStatusRequest struct {
 
 func (x *ClusterStatusRequest) Reset() {
 	*x = ClusterStatusRequest{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[23]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1072,7 +1242,7 @@ func (x *ClusterStatusRequest) String() string {
 func (*ClusterStatusRequest) ProtoMessage() {}
 
 func (x *ClusterStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[23]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1085,7 +1255,7 @@ func (x *ClusterStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatusRequest.ProtoReflect.Descriptor instead.
 func (*ClusterStatusRequest) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{23}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{26}
 }
 
 // DocumentResponse is an object whose members Kong defines, not a message.
@@ -1098,7 +1268,7 @@ type DocumentResponse struct {
 
 func (x *DocumentResponse) Reset() {
 	*x = DocumentResponse{}
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[24]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1110,7 +1280,7 @@ func (x *DocumentResponse) String() string {
 func (*DocumentResponse) ProtoMessage() {}
 
 func (x *DocumentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gibbon_admin_v1_node_proto_msgTypes[24]
+	mi := &file_gibbon_admin_v1_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1123,7 +1293,7 @@ func (x *DocumentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentResponse.ProtoReflect.Descriptor instead.
 func (*DocumentResponse) Descriptor() ([]byte, []int) {
-	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{24}
+	return file_gibbon_admin_v1_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DocumentResponse) GetBody() *structpb.Struct {
@@ -1185,10 +1355,22 @@ const file_gibbon_admin_v1_node_proto_rawDesc = "" +
 	"\x11CreateTagResponse\"?\n" +
 	"\x11DataPlanesRequest\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x05R\x04size\x12\x16\n" +
-	"\x06offset\x18\x02 \x01(\tR\x06offset\"\x16\n" +
+	"\x06offset\x18\x02 \x01(\tR\x06offset\"3\n" +
+	"\x18DataPlaneLogLevelRequest\x12\x17\n" +
+	"\anode_id\x18\x01 \x01(\tR\x06nodeId\"\x86\x01\n" +
+	"\x1bSetDataPlaneLogLevelRequest\x12\x17\n" +
+	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12#\n" +
+	"\rcurrent_level\x18\x02 \x01(\tR\fcurrentLevel\x12\x1d\n" +
+	"\atimeout\x18\x03 \x01(\x05H\x00R\atimeout\x88\x01\x01B\n" +
+	"\n" +
+	"\b_timeout\"\x81\x01\n" +
+	"\x19DataPlaneLogLevelResponse\x12#\n" +
+	"\rcurrent_level\x18\x01 \x01(\tR\fcurrentLevel\x12\x18\n" +
+	"\atimeout\x18\x02 \x01(\x05R\atimeout\x12%\n" +
+	"\x0eoriginal_level\x18\x03 \x01(\tR\roriginalLevel\"\x16\n" +
 	"\x14ClusterStatusRequest\"?\n" +
 	"\x10DocumentResponse\x12+\n" +
-	"\x04body\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x04body2\xcc\x12\n" +
+	"\x04body\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x04body2\xbd\x16\n" +
 	"\x04Node\x12g\n" +
 	"\x04Info\x12\x1c.gibbon.admin.v1.InfoRequest\x1a!.gibbon.admin.v1.DocumentResponse\"\x1e\x82\xd3\xe4\x93\x02\x18Z\rb\x04body\x12\x05/kongb\x04body\x12\x01/\x12b\n" +
 	"\x06Status\x12\x1e.gibbon.admin.v1.StatusRequest\x1a!.gibbon.admin.v1.DocumentResponse\"\x15\x82\xd3\xe4\x93\x02\x0fb\x04body\x12\a/status\x12l\n" +
@@ -1212,7 +1394,10 @@ const file_gibbon_admin_v1_node_proto_rawDesc = "" +
 	"\x04Tags\x12\x1c.gibbon.admin.v1.TagsRequest\x1a\x1d.gibbon.admin.v1.ListResponse\"\x1c\x82\xd3\xe4\x93\x02\x16Z\r\x12\v/tags/{tag}\x12\x05/tags\x12g\n" +
 	"\tCreateTag\x12!.gibbon.admin.v1.CreateTagRequest\x1a\".gibbon.admin.v1.CreateTagResponse\"\x13\x82\xd3\xe4\x93\x02\r:\x04body\"\x05/tags\x12p\n" +
 	"\n" +
-	"DataPlanes\x12\".gibbon.admin.v1.DataPlanesRequest\x1a\x1d.gibbon.admin.v1.ListResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/clustering/data-planes\x12{\n" +
+	"DataPlanes\x12\".gibbon.admin.v1.DataPlanesRequest\x1a\x1d.gibbon.admin.v1.ListResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/clustering/data-planes\x12\x9f\x01\n" +
+	"\x11DataPlaneLogLevel\x12).gibbon.admin.v1.DataPlaneLogLevelRequest\x1a*.gibbon.admin.v1.DataPlaneLogLevelResponse\"3\x82\xd3\xe4\x93\x02-\x12+/clustering/data-planes/{node_id}/log-level\x12\xa5\x01\n" +
+	"\x14SetDataPlaneLogLevel\x12,.gibbon.admin.v1.SetDataPlaneLogLevelRequest\x1a*.gibbon.admin.v1.DataPlaneLogLevelResponse\"3\x82\xd3\xe4\x93\x02-\x1a+/clustering/data-planes/{node_id}/log-level\x12\xa4\x01\n" +
+	"\x16ResetDataPlaneLogLevel\x12).gibbon.admin.v1.DataPlaneLogLevelRequest\x1a*.gibbon.admin.v1.DataPlaneLogLevelResponse\"3\x82\xd3\xe4\x93\x02-*+/clustering/data-planes/{node_id}/log-level\x12{\n" +
 	"\rClusterStatus\x12%.gibbon.admin.v1.ClusterStatusRequest\x1a!.gibbon.admin.v1.DocumentResponse\" \x82\xd3\xe4\x93\x02\x1ab\x04body\x12\x12/clustering/statusB>Z<github.com/gibbon-gateway/gibbon/gen/gibbon/admin/v1;adminpbb\x06proto3"
 
 var (
@@ -1227,41 +1412,44 @@ func file_gibbon_admin_v1_node_proto_rawDescGZIP() []byte {
 	return file_gibbon_admin_v1_node_proto_rawDescData
 }
 
-var file_gibbon_admin_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_gibbon_admin_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_gibbon_admin_v1_node_proto_goTypes = []any{
-	(*InfoRequest)(nil),            // 0: gibbon.admin.v1.InfoRequest
-	(*StatusRequest)(nil),          // 1: gibbon.admin.v1.StatusRequest
-	(*DNSStatusRequest)(nil),       // 2: gibbon.admin.v1.DNSStatusRequest
-	(*LogLevelRequest)(nil),        // 3: gibbon.admin.v1.LogLevelRequest
-	(*SetLogLevelRequest)(nil),     // 4: gibbon.admin.v1.SetLogLevelRequest
-	(*MessageResponse)(nil),        // 5: gibbon.admin.v1.MessageResponse
-	(*CacheEntryRequest)(nil),      // 6: gibbon.admin.v1.CacheEntryRequest
-	(*PurgeCacheRequest)(nil),      // 7: gibbon.admin.v1.PurgeCacheRequest
-	(*PurgeCacheResponse)(nil),     // 8: gibbon.admin.v1.PurgeCacheResponse
-	(*EndpointsRequest)(nil),       // 9: gibbon.admin.v1.EndpointsRequest
-	(*EndpointsResponse)(nil),      // 10: gibbon.admin.v1.EndpointsResponse
-	(*TimersRequest)(nil),          // 11: gibbon.admin.v1.TimersRequest
-	(*EnabledPluginsRequest)(nil),  // 12: gibbon.admin.v1.EnabledPluginsRequest
-	(*EnabledPluginsResponse)(nil), // 13: gibbon.admin.v1.EnabledPluginsResponse
-	(*SchemaRequest)(nil),          // 14: gibbon.admin.v1.SchemaRequest
-	(*PluginSchemaRequest)(nil),    // 15: gibbon.admin.v1.PluginSchemaRequest
-	(*ValidateRequest)(nil),        // 16: gibbon.admin.v1.ValidateRequest
-	(*ValidatePluginRequest)(nil),  // 17: gibbon.admin.v1.ValidatePluginRequest
-	(*ValidateResponse)(nil),       // 18: gibbon.admin.v1.ValidateResponse
-	(*TagsRequest)(nil),            // 19: gibbon.admin.v1.TagsRequest
-	(*CreateTagRequest)(nil),       // 20: gibbon.admin.v1.CreateTagRequest
-	(*CreateTagResponse)(nil),      // 21: gibbon.admin.v1.CreateTagResponse
-	(*DataPlanesRequest)(nil),      // 22: gibbon.admin.v1.DataPlanesRequest
-	(*ClusterStatusRequest)(nil),   // 23: gibbon.admin.v1.ClusterStatusRequest
-	(*DocumentResponse)(nil),       // 24: gibbon.admin.v1.DocumentResponse
-	(*structpb.Struct)(nil),        // 25: google.protobuf.Struct
-	(*ListResponse)(nil),           // 26: gibbon.admin.v1.ListResponse
+	(*InfoRequest)(nil),                 // 0: gibbon.admin.v1.InfoRequest
+	(*StatusRequest)(nil),               // 1: gibbon.admin.v1.StatusRequest
+	(*DNSStatusRequest)(nil),            // 2: gibbon.admin.v1.DNSStatusRequest
+	(*LogLevelRequest)(nil),             // 3: gibbon.admin.v1.LogLevelRequest
+	(*SetLogLevelRequest)(nil),          // 4: gibbon.admin.v1.SetLogLevelRequest
+	(*MessageResponse)(nil),             // 5: gibbon.admin.v1.MessageResponse
+	(*CacheEntryRequest)(nil),           // 6: gibbon.admin.v1.CacheEntryRequest
+	(*PurgeCacheRequest)(nil),           // 7: gibbon.admin.v1.PurgeCacheRequest
+	(*PurgeCacheResponse)(nil),          // 8: gibbon.admin.v1.PurgeCacheResponse
+	(*EndpointsRequest)(nil),            // 9: gibbon.admin.v1.EndpointsRequest
+	(*EndpointsResponse)(nil),           // 10: gibbon.admin.v1.EndpointsResponse
+	(*TimersRequest)(nil),               // 11: gibbon.admin.v1.TimersRequest
+	(*EnabledPluginsRequest)(nil),       // 12: gibbon.admin.v1.EnabledPluginsRequest
+	(*EnabledPluginsResponse)(nil),      // 13: gibbon.admin.v1.EnabledPluginsResponse
+	(*SchemaRequest)(nil),               // 14: gibbon.admin.v1.SchemaRequest
+	(*PluginSchemaRequest)(nil),         // 15: gibbon.admin.v1.PluginSchemaRequest
+	(*ValidateRequest)(nil),             // 16: gibbon.admin.v1.ValidateRequest
+	(*ValidatePluginRequest)(nil),       // 17: gibbon.admin.v1.ValidatePluginRequest
+	(*ValidateResponse)(nil),            // 18: gibbon.admin.v1.ValidateResponse
+	(*TagsRequest)(nil),                 // 19: gibbon.admin.v1.TagsRequest
+	(*CreateTagRequest)(nil),            // 20: gibbon.admin.v1.CreateTagRequest
+	(*CreateTagResponse)(nil),           // 21: gibbon.admin.v1.CreateTagResponse
+	(*DataPlanesRequest)(nil),           // 22: gibbon.admin.v1.DataPlanesRequest
+	(*DataPlaneLogLevelRequest)(nil),    // 23: gibbon.admin.v1.DataPlaneLogLevelRequest
+	(*SetDataPlaneLogLevelRequest)(nil), // 24: gibbon.admin.v1.SetDataPlaneLogLevelRequest
+	(*DataPlaneLogLevelResponse)(nil),   // 25: gibbon.admin.v1.DataPlaneLogLevelResponse
+	(*ClusterStatusRequest)(nil),        // 26: gibbon.admin.v1.ClusterStatusRequest
+	(*DocumentResponse)(nil),            // 27: gibbon.admin.v1.DocumentResponse
+	(*structpb.Struct)(nil),             // 28: google.protobuf.Struct
+	(*ListResponse)(nil),                // 29: gibbon.admin.v1.ListResponse
 }
 var file_gibbon_admin_v1_node_proto_depIdxs = []int32{
-	25, // 0: gibbon.admin.v1.ValidateRequest.body:type_name -> google.protobuf.Struct
-	25, // 1: gibbon.admin.v1.ValidatePluginRequest.body:type_name -> google.protobuf.Struct
-	25, // 2: gibbon.admin.v1.CreateTagRequest.body:type_name -> google.protobuf.Struct
-	25, // 3: gibbon.admin.v1.DocumentResponse.body:type_name -> google.protobuf.Struct
+	28, // 0: gibbon.admin.v1.ValidateRequest.body:type_name -> google.protobuf.Struct
+	28, // 1: gibbon.admin.v1.ValidatePluginRequest.body:type_name -> google.protobuf.Struct
+	28, // 2: gibbon.admin.v1.CreateTagRequest.body:type_name -> google.protobuf.Struct
+	28, // 3: gibbon.admin.v1.DocumentResponse.body:type_name -> google.protobuf.Struct
 	0,  // 4: gibbon.admin.v1.Node.Info:input_type -> gibbon.admin.v1.InfoRequest
 	1,  // 5: gibbon.admin.v1.Node.Status:input_type -> gibbon.admin.v1.StatusRequest
 	2,  // 6: gibbon.admin.v1.Node.DNSStatus:input_type -> gibbon.admin.v1.DNSStatusRequest
@@ -1281,29 +1469,35 @@ var file_gibbon_admin_v1_node_proto_depIdxs = []int32{
 	19, // 20: gibbon.admin.v1.Node.Tags:input_type -> gibbon.admin.v1.TagsRequest
 	20, // 21: gibbon.admin.v1.Node.CreateTag:input_type -> gibbon.admin.v1.CreateTagRequest
 	22, // 22: gibbon.admin.v1.Node.DataPlanes:input_type -> gibbon.admin.v1.DataPlanesRequest
-	23, // 23: gibbon.admin.v1.Node.ClusterStatus:input_type -> gibbon.admin.v1.ClusterStatusRequest
-	24, // 24: gibbon.admin.v1.Node.Info:output_type -> gibbon.admin.v1.DocumentResponse
-	24, // 25: gibbon.admin.v1.Node.Status:output_type -> gibbon.admin.v1.DocumentResponse
-	24, // 26: gibbon.admin.v1.Node.DNSStatus:output_type -> gibbon.admin.v1.DocumentResponse
-	5,  // 27: gibbon.admin.v1.Node.LogLevel:output_type -> gibbon.admin.v1.MessageResponse
-	5,  // 28: gibbon.admin.v1.Node.SetLogLevel:output_type -> gibbon.admin.v1.MessageResponse
-	5,  // 29: gibbon.admin.v1.Node.SetClusterLogLevel:output_type -> gibbon.admin.v1.MessageResponse
-	24, // 30: gibbon.admin.v1.Node.CacheEntry:output_type -> gibbon.admin.v1.DocumentResponse
-	8,  // 31: gibbon.admin.v1.Node.PurgeCache:output_type -> gibbon.admin.v1.PurgeCacheResponse
-	10, // 32: gibbon.admin.v1.Node.Endpoints:output_type -> gibbon.admin.v1.EndpointsResponse
-	24, // 33: gibbon.admin.v1.Node.Timers:output_type -> gibbon.admin.v1.DocumentResponse
-	13, // 34: gibbon.admin.v1.Node.EnabledPlugins:output_type -> gibbon.admin.v1.EnabledPluginsResponse
-	24, // 35: gibbon.admin.v1.Node.PluginConfigSchema:output_type -> gibbon.admin.v1.DocumentResponse
-	24, // 36: gibbon.admin.v1.Node.Schema:output_type -> gibbon.admin.v1.DocumentResponse
-	24, // 37: gibbon.admin.v1.Node.PluginSchema:output_type -> gibbon.admin.v1.DocumentResponse
-	18, // 38: gibbon.admin.v1.Node.Validate:output_type -> gibbon.admin.v1.ValidateResponse
-	18, // 39: gibbon.admin.v1.Node.ValidatePlugin:output_type -> gibbon.admin.v1.ValidateResponse
-	26, // 40: gibbon.admin.v1.Node.Tags:output_type -> gibbon.admin.v1.ListResponse
-	21, // 41: gibbon.admin.v1.Node.CreateTag:output_type -> gibbon.admin.v1.CreateTagResponse
-	26, // 42: gibbon.admin.v1.Node.DataPlanes:output_type -> gibbon.admin.v1.ListResponse
-	24, // 43: gibbon.admin.v1.Node.ClusterStatus:output_type -> gibbon.admin.v1.DocumentResponse
-	24, // [24:44] is the sub-list for method output_type
-	4,  // [4:24] is the sub-list for method input_type
+	23, // 23: gibbon.admin.v1.Node.DataPlaneLogLevel:input_type -> gibbon.admin.v1.DataPlaneLogLevelRequest
+	24, // 24: gibbon.admin.v1.Node.SetDataPlaneLogLevel:input_type -> gibbon.admin.v1.SetDataPlaneLogLevelRequest
+	23, // 25: gibbon.admin.v1.Node.ResetDataPlaneLogLevel:input_type -> gibbon.admin.v1.DataPlaneLogLevelRequest
+	26, // 26: gibbon.admin.v1.Node.ClusterStatus:input_type -> gibbon.admin.v1.ClusterStatusRequest
+	27, // 27: gibbon.admin.v1.Node.Info:output_type -> gibbon.admin.v1.DocumentResponse
+	27, // 28: gibbon.admin.v1.Node.Status:output_type -> gibbon.admin.v1.DocumentResponse
+	27, // 29: gibbon.admin.v1.Node.DNSStatus:output_type -> gibbon.admin.v1.DocumentResponse
+	5,  // 30: gibbon.admin.v1.Node.LogLevel:output_type -> gibbon.admin.v1.MessageResponse
+	5,  // 31: gibbon.admin.v1.Node.SetLogLevel:output_type -> gibbon.admin.v1.MessageResponse
+	5,  // 32: gibbon.admin.v1.Node.SetClusterLogLevel:output_type -> gibbon.admin.v1.MessageResponse
+	27, // 33: gibbon.admin.v1.Node.CacheEntry:output_type -> gibbon.admin.v1.DocumentResponse
+	8,  // 34: gibbon.admin.v1.Node.PurgeCache:output_type -> gibbon.admin.v1.PurgeCacheResponse
+	10, // 35: gibbon.admin.v1.Node.Endpoints:output_type -> gibbon.admin.v1.EndpointsResponse
+	27, // 36: gibbon.admin.v1.Node.Timers:output_type -> gibbon.admin.v1.DocumentResponse
+	13, // 37: gibbon.admin.v1.Node.EnabledPlugins:output_type -> gibbon.admin.v1.EnabledPluginsResponse
+	27, // 38: gibbon.admin.v1.Node.PluginConfigSchema:output_type -> gibbon.admin.v1.DocumentResponse
+	27, // 39: gibbon.admin.v1.Node.Schema:output_type -> gibbon.admin.v1.DocumentResponse
+	27, // 40: gibbon.admin.v1.Node.PluginSchema:output_type -> gibbon.admin.v1.DocumentResponse
+	18, // 41: gibbon.admin.v1.Node.Validate:output_type -> gibbon.admin.v1.ValidateResponse
+	18, // 42: gibbon.admin.v1.Node.ValidatePlugin:output_type -> gibbon.admin.v1.ValidateResponse
+	29, // 43: gibbon.admin.v1.Node.Tags:output_type -> gibbon.admin.v1.ListResponse
+	21, // 44: gibbon.admin.v1.Node.CreateTag:output_type -> gibbon.admin.v1.CreateTagResponse
+	29, // 45: gibbon.admin.v1.Node.DataPlanes:output_type -> gibbon.admin.v1.ListResponse
+	25, // 46: gibbon.admin.v1.Node.DataPlaneLogLevel:output_type -> gibbon.admin.v1.DataPlaneLogLevelResponse
+	25, // 47: gibbon.admin.v1.Node.SetDataPlaneLogLevel:output_type -> gibbon.admin.v1.DataPlaneLogLevelResponse
+	25, // 48: gibbon.admin.v1.Node.ResetDataPlaneLogLevel:output_type -> gibbon.admin.v1.DataPlaneLogLevelResponse
+	27, // 49: gibbon.admin.v1.Node.ClusterStatus:output_type -> gibbon.admin.v1.DocumentResponse
+	27, // [27:50] is the sub-list for method output_type
+	4,  // [4:27] is the sub-list for method input_type
 	4,  // [4:4] is the sub-list for extension type_name
 	4,  // [4:4] is the sub-list for extension extendee
 	0,  // [0:4] is the sub-list for field type_name
@@ -1317,13 +1511,14 @@ func file_gibbon_admin_v1_node_proto_init() {
 	file_gibbon_admin_v1_entities_proto_init()
 	file_gibbon_admin_v1_node_proto_msgTypes[1].OneofWrappers = []any{}
 	file_gibbon_admin_v1_node_proto_msgTypes[4].OneofWrappers = []any{}
+	file_gibbon_admin_v1_node_proto_msgTypes[24].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gibbon_admin_v1_node_proto_rawDesc), len(file_gibbon_admin_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

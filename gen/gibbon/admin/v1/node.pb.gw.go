@@ -828,6 +828,137 @@ func local_request_Node_DataPlanes_0(ctx context.Context, marshaler runtime.Mars
 	return msg, metadata, err
 }
 
+func request_Node_DataPlaneLogLevel_0(ctx context.Context, marshaler runtime.Marshaler, client NodeClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq DataPlaneLogLevelRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["node_id"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "node_id")
+	}
+	protoReq.NodeId, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "node_id", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.DataPlaneLogLevel(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_Node_DataPlaneLogLevel_0(ctx context.Context, marshaler runtime.Marshaler, server NodeServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq DataPlaneLogLevelRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["node_id"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "node_id")
+	}
+	protoReq.NodeId, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "node_id", err)
+	}
+	msg, err := server.DataPlaneLogLevel(ctx, &protoReq)
+	return msg, metadata, err
+}
+
+var filter_Node_SetDataPlaneLogLevel_0 = &utilities.DoubleArray{Encoding: map[string]int{"node_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
+
+func request_Node_SetDataPlaneLogLevel_0(ctx context.Context, marshaler runtime.Marshaler, client NodeClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq SetDataPlaneLogLevelRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["node_id"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "node_id")
+	}
+	protoReq.NodeId, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "node_id", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_Node_SetDataPlaneLogLevel_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.SetDataPlaneLogLevel(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_Node_SetDataPlaneLogLevel_0(ctx context.Context, marshaler runtime.Marshaler, server NodeServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq SetDataPlaneLogLevelRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["node_id"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "node_id")
+	}
+	protoReq.NodeId, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "node_id", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_Node_SetDataPlaneLogLevel_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.SetDataPlaneLogLevel(ctx, &protoReq)
+	return msg, metadata, err
+}
+
+func request_Node_ResetDataPlaneLogLevel_0(ctx context.Context, marshaler runtime.Marshaler, client NodeClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq DataPlaneLogLevelRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["node_id"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "node_id")
+	}
+	protoReq.NodeId, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "node_id", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.ResetDataPlaneLogLevel(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_Node_ResetDataPlaneLogLevel_0(ctx context.Context, marshaler runtime.Marshaler, server NodeServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq DataPlaneLogLevelRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["node_id"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "node_id")
+	}
+	protoReq.NodeId, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "node_id", err)
+	}
+	msg, err := server.ResetDataPlaneLogLevel(ctx, &protoReq)
+	return msg, metadata, err
+}
+
 func request_Node_ClusterStatus_0(ctx context.Context, marshaler runtime.Marshaler, client NodeClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq ClusterStatusRequest
@@ -1315,6 +1446,66 @@ func RegisterNodeHandlerServer(ctx context.Context, mux *runtime.ServeMux, serve
 		}
 		forward_Node_DataPlanes_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_Node_DataPlaneLogLevel_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/gibbon.admin.v1.Node/DataPlaneLogLevel", runtime.WithHTTPPathPattern("/clustering/data-planes/{node_id}/log-level"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_Node_DataPlaneLogLevel_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_Node_DataPlaneLogLevel_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPut, pattern_Node_SetDataPlaneLogLevel_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/gibbon.admin.v1.Node/SetDataPlaneLogLevel", runtime.WithHTTPPathPattern("/clustering/data-planes/{node_id}/log-level"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_Node_SetDataPlaneLogLevel_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_Node_SetDataPlaneLogLevel_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodDelete, pattern_Node_ResetDataPlaneLogLevel_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/gibbon.admin.v1.Node/ResetDataPlaneLogLevel", runtime.WithHTTPPathPattern("/clustering/data-planes/{node_id}/log-level"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_Node_ResetDataPlaneLogLevel_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_Node_ResetDataPlaneLogLevel_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodGet, pattern_Node_ClusterStatus_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -1766,6 +1957,57 @@ func RegisterNodeHandlerClient(ctx context.Context, mux *runtime.ServeMux, clien
 		}
 		forward_Node_DataPlanes_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_Node_DataPlaneLogLevel_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/gibbon.admin.v1.Node/DataPlaneLogLevel", runtime.WithHTTPPathPattern("/clustering/data-planes/{node_id}/log-level"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_Node_DataPlaneLogLevel_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_Node_DataPlaneLogLevel_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPut, pattern_Node_SetDataPlaneLogLevel_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/gibbon.admin.v1.Node/SetDataPlaneLogLevel", runtime.WithHTTPPathPattern("/clustering/data-planes/{node_id}/log-level"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_Node_SetDataPlaneLogLevel_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_Node_SetDataPlaneLogLevel_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodDelete, pattern_Node_ResetDataPlaneLogLevel_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/gibbon.admin.v1.Node/ResetDataPlaneLogLevel", runtime.WithHTTPPathPattern("/clustering/data-planes/{node_id}/log-level"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_Node_ResetDataPlaneLogLevel_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_Node_ResetDataPlaneLogLevel_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodGet, pattern_Node_ClusterStatus_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -1877,55 +2119,61 @@ func (m response_Node_ClusterStatus_0) XXX_ResponseBody() interface{} {
 }
 
 var (
-	pattern_Node_Info_0               = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0}, []string{""}, ""))
-	pattern_Node_Info_1               = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0}, []string{"kong"}, ""))
-	pattern_Node_Status_0             = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0}, []string{"status"}, ""))
-	pattern_Node_DNSStatus_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"status", "dns"}, ""))
-	pattern_Node_LogLevel_0           = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"debug", "node", "log-level"}, ""))
-	pattern_Node_SetLogLevel_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"debug", "node", "log-level", "level"}, ""))
-	pattern_Node_SetClusterLogLevel_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"debug", "cluster", "log-level", "level"}, ""))
-	pattern_Node_SetClusterLogLevel_1 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 2, 3, 1, 0, 4, 1, 5, 4}, []string{"debug", "cluster", "control-planes-nodes", "log-level", "level"}, ""))
-	pattern_Node_CacheEntry_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 1, 0, 4, 1, 5, 1}, []string{"cache", "key"}, ""))
-	pattern_Node_PurgeCache_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0}, []string{"cache"}, ""))
-	pattern_Node_PurgeCache_1         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 1, 0, 4, 1, 5, 1}, []string{"cache", "key"}, ""))
-	pattern_Node_Endpoints_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0}, []string{"endpoints"}, ""))
-	pattern_Node_Timers_0             = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0}, []string{"timers"}, ""))
-	pattern_Node_EnabledPlugins_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"plugins", "enabled"}, ""))
-	pattern_Node_PluginConfigSchema_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"plugins", "schema", "name"}, ""))
-	pattern_Node_Schema_0             = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 1, 0, 4, 1, 5, 1}, []string{"schemas", "kind"}, ""))
-	pattern_Node_PluginSchema_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"schemas", "plugins", "name"}, ""))
-	pattern_Node_Validate_0           = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 1, 0, 4, 1, 5, 1, 2, 2}, []string{"schemas", "kind", "validate"}, ""))
-	pattern_Node_ValidatePlugin_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"schemas", "plugins", "validate"}, ""))
-	pattern_Node_Tags_0               = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0}, []string{"tags"}, ""))
-	pattern_Node_Tags_1               = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 1, 0, 4, 1, 5, 1}, []string{"tags", "tag"}, ""))
-	pattern_Node_CreateTag_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0}, []string{"tags"}, ""))
-	pattern_Node_DataPlanes_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"clustering", "data-planes"}, ""))
-	pattern_Node_ClusterStatus_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"clustering", "status"}, ""))
+	pattern_Node_Info_0                   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0}, []string{""}, ""))
+	pattern_Node_Info_1                   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0}, []string{"kong"}, ""))
+	pattern_Node_Status_0                 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0}, []string{"status"}, ""))
+	pattern_Node_DNSStatus_0              = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"status", "dns"}, ""))
+	pattern_Node_LogLevel_0               = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"debug", "node", "log-level"}, ""))
+	pattern_Node_SetLogLevel_0            = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"debug", "node", "log-level", "level"}, ""))
+	pattern_Node_SetClusterLogLevel_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"debug", "cluster", "log-level", "level"}, ""))
+	pattern_Node_SetClusterLogLevel_1     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 2, 3, 1, 0, 4, 1, 5, 4}, []string{"debug", "cluster", "control-planes-nodes", "log-level", "level"}, ""))
+	pattern_Node_CacheEntry_0             = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 1, 0, 4, 1, 5, 1}, []string{"cache", "key"}, ""))
+	pattern_Node_PurgeCache_0             = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0}, []string{"cache"}, ""))
+	pattern_Node_PurgeCache_1             = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 1, 0, 4, 1, 5, 1}, []string{"cache", "key"}, ""))
+	pattern_Node_Endpoints_0              = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0}, []string{"endpoints"}, ""))
+	pattern_Node_Timers_0                 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0}, []string{"timers"}, ""))
+	pattern_Node_EnabledPlugins_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"plugins", "enabled"}, ""))
+	pattern_Node_PluginConfigSchema_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"plugins", "schema", "name"}, ""))
+	pattern_Node_Schema_0                 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 1, 0, 4, 1, 5, 1}, []string{"schemas", "kind"}, ""))
+	pattern_Node_PluginSchema_0           = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"schemas", "plugins", "name"}, ""))
+	pattern_Node_Validate_0               = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 1, 0, 4, 1, 5, 1, 2, 2}, []string{"schemas", "kind", "validate"}, ""))
+	pattern_Node_ValidatePlugin_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"schemas", "plugins", "validate"}, ""))
+	pattern_Node_Tags_0                   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0}, []string{"tags"}, ""))
+	pattern_Node_Tags_1                   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 1, 0, 4, 1, 5, 1}, []string{"tags", "tag"}, ""))
+	pattern_Node_CreateTag_0              = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0}, []string{"tags"}, ""))
+	pattern_Node_DataPlanes_0             = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"clustering", "data-planes"}, ""))
+	pattern_Node_DataPlaneLogLevel_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2, 2, 3}, []string{"clustering", "data-planes", "node_id", "log-level"}, ""))
+	pattern_Node_SetDataPlaneLogLevel_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2, 2, 3}, []string{"clustering", "data-planes", "node_id", "log-level"}, ""))
+	pattern_Node_ResetDataPlaneLogLevel_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2, 2, 3}, []string{"clustering", "data-planes", "node_id", "log-level"}, ""))
+	pattern_Node_ClusterStatus_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"clustering", "status"}, ""))
 )
 
 var (
-	forward_Node_Info_0               = runtime.ForwardResponseMessage
-	forward_Node_Info_1               = runtime.ForwardResponseMessage
-	forward_Node_Status_0             = runtime.ForwardResponseMessage
-	forward_Node_DNSStatus_0          = runtime.ForwardResponseMessage
-	forward_Node_LogLevel_0           = runtime.ForwardResponseMessage
-	forward_Node_SetLogLevel_0        = runtime.ForwardResponseMessage
-	forward_Node_SetClusterLogLevel_0 = runtime.ForwardResponseMessage
-	forward_Node_SetClusterLogLevel_1 = runtime.ForwardResponseMessage
-	forward_Node_CacheEntry_0         = runtime.ForwardResponseMessage
-	forward_Node_PurgeCache_0         = runtime.ForwardResponseMessage
-	forward_Node_PurgeCache_1         = runtime.ForwardResponseMessage
-	forward_Node_Endpoints_0          = runtime.ForwardResponseMessage
-	forward_Node_Timers_0             = runtime.ForwardResponseMessage
-	forward_Node_EnabledPlugins_0     = runtime.ForwardResponseMessage
-	forward_Node_PluginConfigSchema_0 = runtime.ForwardResponseMessage
-	forward_Node_Schema_0             = runtime.ForwardResponseMessage
-	forward_Node_PluginSchema_0       = runtime.ForwardResponseMessage
-	forward_Node_Validate_0           = runtime.ForwardResponseMessage
-	forward_Node_ValidatePlugin_0     = runtime.ForwardResponseMessage
-	forward_Node_Tags_0               = runtime.ForwardResponseMessage
-	forward_Node_Tags_1               = runtime.ForwardResponseMessage
-	forward_Node_CreateTag_0          = runtime.ForwardResponseMessage
-	forward_Node_DataPlanes_0         = runtime.ForwardResponseMessage
-	forward_Node_ClusterStatus_0      = runtime.ForwardResponseMessage
+	forward_Node_Info_0                   = runtime.ForwardResponseMessage
+	forward_Node_Info_1                   = runtime.ForwardResponseMessage
+	forward_Node_Status_0                 = runtime.ForwardResponseMessage
+	forward_Node_DNSStatus_0              = runtime.ForwardResponseMessage
+	forward_Node_LogLevel_0               = runtime.ForwardResponseMessage
+	forward_Node_SetLogLevel_0            = runtime.ForwardResponseMessage
+	forward_Node_SetClusterLogLevel_0     = runtime.ForwardResponseMessage
+	forward_Node_SetClusterLogLevel_1     = runtime.ForwardResponseMessage
+	forward_Node_CacheEntry_0             = runtime.ForwardResponseMessage
+	forward_Node_PurgeCache_0             = runtime.ForwardResponseMessage
+	forward_Node_PurgeCache_1             = runtime.ForwardResponseMessage
+	forward_Node_Endpoints_0              = runtime.ForwardResponseMessage
+	forward_Node_Timers_0                 = runtime.ForwardResponseMessage
+	forward_Node_EnabledPlugins_0         = runtime.ForwardResponseMessage
+	forward_Node_PluginConfigSchema_0     = runtime.ForwardResponseMessage
+	forward_Node_Schema_0                 = runtime.ForwardResponseMessage
+	forward_Node_PluginSchema_0           = runtime.ForwardResponseMessage
+	forward_Node_Validate_0               = runtime.ForwardResponseMessage
+	forward_Node_ValidatePlugin_0         = runtime.ForwardResponseMessage
+	forward_Node_Tags_0                   = runtime.ForwardResponseMessage
+	forward_Node_Tags_1                   = runtime.ForwardResponseMessage
+	forward_Node_CreateTag_0              = runtime.ForwardResponseMessage
+	forward_Node_DataPlanes_0             = runtime.ForwardResponseMessage
+	forward_Node_DataPlaneLogLevel_0      = runtime.ForwardResponseMessage
+	forward_Node_SetDataPlaneLogLevel_0   = runtime.ForwardResponseMessage
+	forward_Node_ResetDataPlaneLogLevel_0 = runtime.ForwardResponseMessage
+	forward_Node_ClusterStatus_0          = runtime.ForwardResponseMessage
 )

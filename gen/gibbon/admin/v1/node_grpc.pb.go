@@ -22,26 +22,29 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Node_Info_FullMethodName               = "/gibbon.admin.v1.Node/Info"
-	Node_Status_FullMethodName             = "/gibbon.admin.v1.Node/Status"
-	Node_DNSStatus_FullMethodName          = "/gibbon.admin.v1.Node/DNSStatus"
-	Node_LogLevel_FullMethodName           = "/gibbon.admin.v1.Node/LogLevel"
-	Node_SetLogLevel_FullMethodName        = "/gibbon.admin.v1.Node/SetLogLevel"
-	Node_SetClusterLogLevel_FullMethodName = "/gibbon.admin.v1.Node/SetClusterLogLevel"
-	Node_CacheEntry_FullMethodName         = "/gibbon.admin.v1.Node/CacheEntry"
-	Node_PurgeCache_FullMethodName         = "/gibbon.admin.v1.Node/PurgeCache"
-	Node_Endpoints_FullMethodName          = "/gibbon.admin.v1.Node/Endpoints"
-	Node_Timers_FullMethodName             = "/gibbon.admin.v1.Node/Timers"
-	Node_EnabledPlugins_FullMethodName     = "/gibbon.admin.v1.Node/EnabledPlugins"
-	Node_PluginConfigSchema_FullMethodName = "/gibbon.admin.v1.Node/PluginConfigSchema"
-	Node_Schema_FullMethodName             = "/gibbon.admin.v1.Node/Schema"
-	Node_PluginSchema_FullMethodName       = "/gibbon.admin.v1.Node/PluginSchema"
-	Node_Validate_FullMethodName           = "/gibbon.admin.v1.Node/Validate"
-	Node_ValidatePlugin_FullMethodName     = "/gibbon.admin.v1.Node/ValidatePlugin"
-	Node_Tags_FullMethodName               = "/gibbon.admin.v1.Node/Tags"
-	Node_CreateTag_FullMethodName          = "/gibbon.admin.v1.Node/CreateTag"
-	Node_DataPlanes_FullMethodName         = "/gibbon.admin.v1.Node/DataPlanes"
-	Node_ClusterStatus_FullMethodName      = "/gibbon.admin.v1.Node/ClusterStatus"
+	Node_Info_FullMethodName                   = "/gibbon.admin.v1.Node/Info"
+	Node_Status_FullMethodName                 = "/gibbon.admin.v1.Node/Status"
+	Node_DNSStatus_FullMethodName              = "/gibbon.admin.v1.Node/DNSStatus"
+	Node_LogLevel_FullMethodName               = "/gibbon.admin.v1.Node/LogLevel"
+	Node_SetLogLevel_FullMethodName            = "/gibbon.admin.v1.Node/SetLogLevel"
+	Node_SetClusterLogLevel_FullMethodName     = "/gibbon.admin.v1.Node/SetClusterLogLevel"
+	Node_CacheEntry_FullMethodName             = "/gibbon.admin.v1.Node/CacheEntry"
+	Node_PurgeCache_FullMethodName             = "/gibbon.admin.v1.Node/PurgeCache"
+	Node_Endpoints_FullMethodName              = "/gibbon.admin.v1.Node/Endpoints"
+	Node_Timers_FullMethodName                 = "/gibbon.admin.v1.Node/Timers"
+	Node_EnabledPlugins_FullMethodName         = "/gibbon.admin.v1.Node/EnabledPlugins"
+	Node_PluginConfigSchema_FullMethodName     = "/gibbon.admin.v1.Node/PluginConfigSchema"
+	Node_Schema_FullMethodName                 = "/gibbon.admin.v1.Node/Schema"
+	Node_PluginSchema_FullMethodName           = "/gibbon.admin.v1.Node/PluginSchema"
+	Node_Validate_FullMethodName               = "/gibbon.admin.v1.Node/Validate"
+	Node_ValidatePlugin_FullMethodName         = "/gibbon.admin.v1.Node/ValidatePlugin"
+	Node_Tags_FullMethodName                   = "/gibbon.admin.v1.Node/Tags"
+	Node_CreateTag_FullMethodName              = "/gibbon.admin.v1.Node/CreateTag"
+	Node_DataPlanes_FullMethodName             = "/gibbon.admin.v1.Node/DataPlanes"
+	Node_DataPlaneLogLevel_FullMethodName      = "/gibbon.admin.v1.Node/DataPlaneLogLevel"
+	Node_SetDataPlaneLogLevel_FullMethodName   = "/gibbon.admin.v1.Node/SetDataPlaneLogLevel"
+	Node_ResetDataPlaneLogLevel_FullMethodName = "/gibbon.admin.v1.Node/ResetDataPlaneLogLevel"
+	Node_ClusterStatus_FullMethodName          = "/gibbon.admin.v1.Node/ClusterStatus"
 )
 
 // NodeClient is the client API for Node service.
@@ -93,6 +96,12 @@ type NodeClient interface {
 	CreateTag(ctx context.Context, in *CreateTagRequest, opts ...grpc.CallOption) (*CreateTagResponse, error)
 	// DataPlanes lists the data planes that are or were connected.
 	DataPlanes(ctx context.Context, in *DataPlanesRequest, opts ...grpc.CallOption) (*ListResponse, error)
+	// DataPlaneLogLevel tells the least severity that a connected data plane logs.
+	DataPlaneLogLevel(ctx context.Context, in *DataPlaneLogLevelRequest, opts ...grpc.CallOption) (*DataPlaneLogLevelResponse, error)
+	// SetDataPlaneLogLevel changes it for a while.
+	SetDataPlaneLogLevel(ctx context.Context, in *SetDataPlaneLogLevelRequest, opts ...grpc.CallOption) (*DataPlaneLogLevelResponse, error)
+	// ResetDataPlaneLogLevel has the level from before come back now.
+	ResetDataPlaneLogLevel(ctx context.Context, in *DataPlaneLogLevelRequest, opts ...grpc.CallOption) (*DataPlaneLogLevelResponse, error)
 	// ClusterStatus is the older form of DataPlanes.
 	ClusterStatus(ctx context.Context, in *ClusterStatusRequest, opts ...grpc.CallOption) (*DocumentResponse, error)
 }
@@ -295,6 +304,36 @@ func (c *nodeClient) DataPlanes(ctx context.Context, in *DataPlanesRequest, opts
 	return out, nil
 }
 
+func (c *nodeClient) DataPlaneLogLevel(ctx context.Context, in *DataPlaneLogLevelRequest, opts ...grpc.CallOption) (*DataPlaneLogLevelResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DataPlaneLogLevelResponse)
+	err := c.cc.Invoke(ctx, Node_DataPlaneLogLevel_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeClient) SetDataPlaneLogLevel(ctx context.Context, in *SetDataPlaneLogLevelRequest, opts ...grpc.CallOption) (*DataPlaneLogLevelResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DataPlaneLogLevelResponse)
+	err := c.cc.Invoke(ctx, Node_SetDataPlaneLogLevel_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeClient) ResetDataPlaneLogLevel(ctx context.Context, in *DataPlaneLogLevelRequest, opts ...grpc.CallOption) (*DataPlaneLogLevelResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DataPlaneLogLevelResponse)
+	err := c.cc.Invoke(ctx, Node_ResetDataPlaneLogLevel_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *nodeClient) ClusterStatus(ctx context.Context, in *ClusterStatusRequest, opts ...grpc.CallOption) (*DocumentResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DocumentResponse)
@@ -354,6 +393,12 @@ type NodeServer interface {
 	CreateTag(context.Context, *CreateTagRequest) (*CreateTagResponse, error)
 	// DataPlanes lists the data planes that are or were connected.
 	DataPlanes(context.Context, *DataPlanesRequest) (*ListResponse, error)
+	// DataPlaneLogLevel tells the least severity that a connected data plane logs.
+	DataPlaneLogLevel(context.Context, *DataPlaneLogLevelRequest) (*DataPlaneLogLevelResponse, error)
+	// SetDataPlaneLogLevel changes it for a while.
+	SetDataPlaneLogLevel(context.Context, *SetDataPlaneLogLevelRequest) (*DataPlaneLogLevelResponse, error)
+	// ResetDataPlaneLogLevel has the level from before come back now.
+	ResetDataPlaneLogLevel(context.Context, *DataPlaneLogLevelRequest) (*DataPlaneLogLevelResponse, error)
 	// ClusterStatus is the older form of DataPlanes.
 	ClusterStatus(context.Context, *ClusterStatusRequest) (*DocumentResponse, error)
 	mustEmbedUnimplementedNodeServer()
@@ -422,6 +467,15 @@ func (UnimplementedNodeServer) CreateTag(context.Context, *CreateTagRequest) (*C
 }
 func (UnimplementedNodeServer) DataPlanes(context.Context, *DataPlanesRequest) (*ListResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DataPlanes not implemented")
+}
+func (UnimplementedNodeServer) DataPlaneLogLevel(context.Context, *DataPlaneLogLevelRequest) (*DataPlaneLogLevelResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DataPlaneLogLevel not implemented")
+}
+func (UnimplementedNodeServer) SetDataPlaneLogLevel(context.Context, *SetDataPlaneLogLevelRequest) (*DataPlaneLogLevelResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetDataPlaneLogLevel not implemented")
+}
+func (UnimplementedNodeServer) ResetDataPlaneLogLevel(context.Context, *DataPlaneLogLevelRequest) (*DataPlaneLogLevelResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResetDataPlaneLogLevel not implemented")
 }
 func (UnimplementedNodeServer) ClusterStatus(context.Context, *ClusterStatusRequest) (*DocumentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ClusterStatus not implemented")
@@ -789,6 +843,60 @@ func _Node_DataPlanes_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Node_DataPlaneLogLevel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DataPlaneLogLevelRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServer).DataPlaneLogLevel(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Node_DataPlaneLogLevel_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServer).DataPlaneLogLevel(ctx, req.(*DataPlaneLogLevelRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Node_SetDataPlaneLogLevel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetDataPlaneLogLevelRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServer).SetDataPlaneLogLevel(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Node_SetDataPlaneLogLevel_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServer).SetDataPlaneLogLevel(ctx, req.(*SetDataPlaneLogLevelRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Node_ResetDataPlaneLogLevel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DataPlaneLogLevelRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServer).ResetDataPlaneLogLevel(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Node_ResetDataPlaneLogLevel_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServer).ResetDataPlaneLogLevel(ctx, req.(*DataPlaneLogLevelRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Node_ClusterStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ClusterStatusRequest)
 	if err := dec(in); err != nil {
@@ -889,6 +997,18 @@ var Node_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DataPlanes",
 			Handler:    _Node_DataPlanes_Handler,
+		},
+		{
+			MethodName: "DataPlaneLogLevel",
+			Handler:    _Node_DataPlaneLogLevel_Handler,
+		},
+		{
+			MethodName: "SetDataPlaneLogLevel",
+			Handler:    _Node_SetDataPlaneLogLevel_Handler,
+		},
+		{
+			MethodName: "ResetDataPlaneLogLevel",
+			Handler:    _Node_ResetDataPlaneLogLevel_Handler,
 		},
 		{
 			MethodName: "ClusterStatus",

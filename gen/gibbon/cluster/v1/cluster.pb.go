@@ -31,6 +31,7 @@ type FollowRequest struct {
 	//	*FollowRequest_Ack
 	//	*FollowRequest_Nack
 	//	*FollowRequest_Heartbeat
+	//	*FollowRequest_LogLevel
 	Message       isFollowRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -109,6 +110,15 @@ func (x *FollowRequest) GetHeartbeat() *Heartbeat {
 	return nil
 }
 
+func (x *FollowRequest) GetLogLevel() *LogLevelReport {
+	if x != nil {
+		if x, ok := x.Message.(*FollowRequest_LogLevel); ok {
+			return x.LogLevel
+		}
+	}
+	return nil
+}
+
 type isFollowRequest_Message interface {
 	isFollowRequest_Message()
 }
@@ -129,6 +139,10 @@ type FollowRequest_Heartbeat struct {
 	Heartbeat *Heartbeat `protobuf:"bytes,4,opt,name=heartbeat,proto3,oneof"`
 }
 
+type FollowRequest_LogLevel struct {
+	LogLevel *LogLevelReport `protobuf:"bytes,5,opt,name=log_level,json=logLevel,proto3,oneof"`
+}
+
 func (*FollowRequest_Hello) isFollowRequest_Message() {}
 
 func (*FollowRequest_Ack) isFollowRequest_Message() {}
@@ -136,6 +150,8 @@ func (*FollowRequest_Ack) isFollowRequest_Message() {}
 func (*FollowRequest_Nack) isFollowRequest_Message() {}
 
 func (*FollowRequest_Heartbeat) isFollowRequest_Message() {}
+
+func (*FollowRequest_LogLevel) isFollowRequest_Message() {}
 
 type FollowResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -147,6 +163,7 @@ type FollowResponse struct {
 	//	*FollowResponse_Frame
 	//	*FollowResponse_Heartbeat
 	//	*FollowResponse_GoingAway
+	//	*FollowResponse_LogLevel
 	Message       isFollowResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -243,6 +260,15 @@ func (x *FollowResponse) GetGoingAway() *GoingAway {
 	return nil
 }
 
+func (x *FollowResponse) GetLogLevel() *LogLevelCall {
+	if x != nil {
+		if x, ok := x.Message.(*FollowResponse_LogLevel); ok {
+			return x.LogLevel
+		}
+	}
+	return nil
+}
+
 type isFollowResponse_Message interface {
 	isFollowResponse_Message()
 }
@@ -271,6 +297,10 @@ type FollowResponse_GoingAway struct {
 	GoingAway *GoingAway `protobuf:"bytes,6,opt,name=going_away,json=goingAway,proto3,oneof"`
 }
 
+type FollowResponse_LogLevel struct {
+	LogLevel *LogLevelCall `protobuf:"bytes,7,opt,name=log_level,json=logLevel,proto3,oneof"`
+}
+
 func (*FollowResponse_Welcome) isFollowResponse_Message() {}
 
 func (*FollowResponse_Refusal) isFollowResponse_Message() {}
@@ -282,6 +312,8 @@ func (*FollowResponse_Frame) isFollowResponse_Message() {}
 func (*FollowResponse_Heartbeat) isFollowResponse_Message() {}
 
 func (*FollowResponse_GoingAway) isFollowResponse_Message() {}
+
+func (*FollowResponse_LogLevel) isFollowResponse_Message() {}
 
 // Position names a snapshot: what a node holds, or what is sent.
 type Position struct {
@@ -1120,18 +1152,173 @@ func (x *GoingAway) GetRetryAfterMs() uint32 {
 	return 0
 }
 
+// LogLevelCall asks a data plane for the least severity that it logs, and may
+// change it first. Only nodes whose Hello has the capability "log-level" get one.
+type LogLevelCall struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// nonce is repeated by the report, which may come in any order.
+	Nonce uint64 `protobuf:"varint,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	// level is the one to set; empty changes nothing.
+	Level string `protobuf:"bytes,2,opt,name=level,proto3" json:"level,omitempty"`
+	// timeout_seconds is when the level from before comes back; 0: never.
+	TimeoutSeconds uint32 `protobuf:"varint,3,opt,name=timeout_seconds,json=timeoutSeconds,proto3" json:"timeout_seconds,omitempty"`
+	// restore has it come back now.
+	Restore       bool `protobuf:"varint,4,opt,name=restore,proto3" json:"restore,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogLevelCall) Reset() {
+	*x = LogLevelCall{}
+	mi := &file_gibbon_cluster_v1_cluster_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogLevelCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogLevelCall) ProtoMessage() {}
+
+func (x *LogLevelCall) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_cluster_v1_cluster_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogLevelCall.ProtoReflect.Descriptor instead.
+func (*LogLevelCall) Descriptor() ([]byte, []int) {
+	return file_gibbon_cluster_v1_cluster_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *LogLevelCall) GetNonce() uint64 {
+	if x != nil {
+		return x.Nonce
+	}
+	return 0
+}
+
+func (x *LogLevelCall) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+func (x *LogLevelCall) GetTimeoutSeconds() uint32 {
+	if x != nil {
+		return x.TimeoutSeconds
+	}
+	return 0
+}
+
+func (x *LogLevelCall) GetRestore() bool {
+	if x != nil {
+		return x.Restore
+	}
+	return false
+}
+
+// LogLevelReport answers a LogLevelCall.
+type LogLevelReport struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Nonce        uint64                 `protobuf:"varint,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	CurrentLevel string                 `protobuf:"bytes,2,opt,name=current_level,json=currentLevel,proto3" json:"current_level,omitempty"`
+	// original_level is the one that comes back, or the current one.
+	OriginalLevel string `protobuf:"bytes,3,opt,name=original_level,json=originalLevel,proto3" json:"original_level,omitempty"`
+	// timeout_seconds is when it does, in full seconds; 0: never.
+	TimeoutSeconds uint32 `protobuf:"varint,4,opt,name=timeout_seconds,json=timeoutSeconds,proto3" json:"timeout_seconds,omitempty"`
+	// error says why the level could not be changed.
+	Error         string `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogLevelReport) Reset() {
+	*x = LogLevelReport{}
+	mi := &file_gibbon_cluster_v1_cluster_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogLevelReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogLevelReport) ProtoMessage() {}
+
+func (x *LogLevelReport) ProtoReflect() protoreflect.Message {
+	mi := &file_gibbon_cluster_v1_cluster_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogLevelReport.ProtoReflect.Descriptor instead.
+func (*LogLevelReport) Descriptor() ([]byte, []int) {
+	return file_gibbon_cluster_v1_cluster_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *LogLevelReport) GetNonce() uint64 {
+	if x != nil {
+		return x.Nonce
+	}
+	return 0
+}
+
+func (x *LogLevelReport) GetCurrentLevel() string {
+	if x != nil {
+		return x.CurrentLevel
+	}
+	return ""
+}
+
+func (x *LogLevelReport) GetOriginalLevel() string {
+	if x != nil {
+		return x.OriginalLevel
+	}
+	return ""
+}
+
+func (x *LogLevelReport) GetTimeoutSeconds() uint32 {
+	if x != nil {
+		return x.TimeoutSeconds
+	}
+	return 0
+}
+
+func (x *LogLevelReport) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 var File_gibbon_cluster_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_gibbon_cluster_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x1fgibbon/cluster/v1/cluster.proto\x12\x11gibbon.cluster.v1\"\x88\x02\n" +
+	"\x1fgibbon/cluster/v1/cluster.proto\x12\x11gibbon.cluster.v1\"\xca\x02\n" +
 	"\rFollowRequest\x120\n" +
 	"\x05hello\x18\x01 \x01(\v2\x18.gibbon.cluster.v1.HelloH\x00R\x05hello\x12*\n" +
 	"\x03ack\x18\x02 \x01(\v2\x16.gibbon.cluster.v1.AckH\x00R\x03ack\x12-\n" +
 	"\x04nack\x18\x03 \x01(\v2\x17.gibbon.cluster.v1.NackH\x00R\x04nack\x12<\n" +
-	"\theartbeat\x18\x04 \x01(\v2\x1c.gibbon.cluster.v1.HeartbeatH\x00R\theartbeatB\t\n" +
+	"\theartbeat\x18\x04 \x01(\v2\x1c.gibbon.cluster.v1.HeartbeatH\x00R\theartbeat\x12@\n" +
+	"\tlog_level\x18\x05 \x01(\v2!.gibbon.cluster.v1.LogLevelReportH\x00R\blogLevelB\t\n" +
 	"\amessageJ\x04\b\n" +
-	"\x10\rR\x06reportR\vlease_claimR\x06resync\"\x8f\x03\n" +
+	"\x10\rR\x06reportR\vlease_claimR\x06resync\"\xcf\x03\n" +
 	"\x0eFollowResponse\x126\n" +
 	"\awelcome\x18\x01 \x01(\v2\x1a.gibbon.cluster.v1.WelcomeH\x00R\awelcome\x126\n" +
 	"\arefusal\x18\x02 \x01(\v2\x1a.gibbon.cluster.v1.RefusalH\x00R\arefusal\x129\n" +
@@ -1139,7 +1326,8 @@ const file_gibbon_cluster_v1_cluster_proto_rawDesc = "" +
 	"\x05frame\x18\x04 \x01(\v2\x18.gibbon.cluster.v1.FrameH\x00R\x05frame\x12<\n" +
 	"\theartbeat\x18\x05 \x01(\v2\x1c.gibbon.cluster.v1.HeartbeatH\x00R\theartbeat\x12=\n" +
 	"\n" +
-	"going_away\x18\x06 \x01(\v2\x1c.gibbon.cluster.v1.GoingAwayH\x00R\tgoingAwayB\t\n" +
+	"going_away\x18\x06 \x01(\v2\x1c.gibbon.cluster.v1.GoingAwayH\x00R\tgoingAway\x12>\n" +
+	"\tlog_level\x18\a \x01(\v2\x1f.gibbon.cluster.v1.LogLevelCallH\x00R\blogLevelB\t\n" +
 	"\amessageJ\x04\b\n" +
 	"\x10\vJ\x04\b\v\x10\fR\x05deltaR\x05lease\"N\n" +
 	"\bPosition\x12\x14\n" +
@@ -1211,7 +1399,18 @@ const file_gibbon_cluster_v1_cluster_proto_rawDesc = "" +
 	"\tHeartbeat\x125\n" +
 	"\aapplied\x18\x01 \x01(\v2\x1b.gibbon.cluster.v1.PositionR\aapplied\"1\n" +
 	"\tGoingAway\x12$\n" +
-	"\x0eretry_after_ms\x18\x01 \x01(\rR\fretryAfterMs2\\\n" +
+	"\x0eretry_after_ms\x18\x01 \x01(\rR\fretryAfterMs\"}\n" +
+	"\fLogLevelCall\x12\x14\n" +
+	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x14\n" +
+	"\x05level\x18\x02 \x01(\tR\x05level\x12'\n" +
+	"\x0ftimeout_seconds\x18\x03 \x01(\rR\x0etimeoutSeconds\x12\x18\n" +
+	"\arestore\x18\x04 \x01(\bR\arestore\"\xb1\x01\n" +
+	"\x0eLogLevelReport\x12\x14\n" +
+	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12#\n" +
+	"\rcurrent_level\x18\x02 \x01(\tR\fcurrentLevel\x12%\n" +
+	"\x0eoriginal_level\x18\x03 \x01(\tR\roriginalLevel\x12'\n" +
+	"\x0ftimeout_seconds\x18\x04 \x01(\rR\x0etimeoutSeconds\x12\x14\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error2\\\n" +
 	"\aCluster\x12Q\n" +
 	"\x06Follow\x12 .gibbon.cluster.v1.FollowRequest\x1a!.gibbon.cluster.v1.FollowResponse(\x010\x01BBZ@github.com/gibbon-gateway/gibbon/gen/gibbon/cluster/v1;clusterpbb\x06proto3"
 
@@ -1227,7 +1426,7 @@ func file_gibbon_cluster_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_gibbon_cluster_v1_cluster_proto_rawDescData
 }
 
-var file_gibbon_cluster_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_gibbon_cluster_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_gibbon_cluster_v1_cluster_proto_goTypes = []any{
 	(*FollowRequest)(nil),  // 0: gibbon.cluster.v1.FollowRequest
 	(*FollowResponse)(nil), // 1: gibbon.cluster.v1.FollowResponse
@@ -1243,36 +1442,40 @@ var file_gibbon_cluster_v1_cluster_proto_goTypes = []any{
 	(*Reason)(nil),         // 11: gibbon.cluster.v1.Reason
 	(*Heartbeat)(nil),      // 12: gibbon.cluster.v1.Heartbeat
 	(*GoingAway)(nil),      // 13: gibbon.cluster.v1.GoingAway
-	nil,                    // 14: gibbon.cluster.v1.Hello.LabelsEntry
-	nil,                    // 15: gibbon.cluster.v1.Manifest.EntitiesEntry
+	(*LogLevelCall)(nil),   // 14: gibbon.cluster.v1.LogLevelCall
+	(*LogLevelReport)(nil), // 15: gibbon.cluster.v1.LogLevelReport
+	nil,                    // 16: gibbon.cluster.v1.Hello.LabelsEntry
+	nil,                    // 17: gibbon.cluster.v1.Manifest.EntitiesEntry
 }
 var file_gibbon_cluster_v1_cluster_proto_depIdxs = []int32{
 	4,  // 0: gibbon.cluster.v1.FollowRequest.hello:type_name -> gibbon.cluster.v1.Hello
 	9,  // 1: gibbon.cluster.v1.FollowRequest.ack:type_name -> gibbon.cluster.v1.Ack
 	10, // 2: gibbon.cluster.v1.FollowRequest.nack:type_name -> gibbon.cluster.v1.Nack
 	12, // 3: gibbon.cluster.v1.FollowRequest.heartbeat:type_name -> gibbon.cluster.v1.Heartbeat
-	5,  // 4: gibbon.cluster.v1.FollowResponse.welcome:type_name -> gibbon.cluster.v1.Welcome
-	6,  // 5: gibbon.cluster.v1.FollowResponse.refusal:type_name -> gibbon.cluster.v1.Refusal
-	7,  // 6: gibbon.cluster.v1.FollowResponse.manifest:type_name -> gibbon.cluster.v1.Manifest
-	8,  // 7: gibbon.cluster.v1.FollowResponse.frame:type_name -> gibbon.cluster.v1.Frame
-	12, // 8: gibbon.cluster.v1.FollowResponse.heartbeat:type_name -> gibbon.cluster.v1.Heartbeat
-	13, // 9: gibbon.cluster.v1.FollowResponse.going_away:type_name -> gibbon.cluster.v1.GoingAway
-	3,  // 10: gibbon.cluster.v1.Hello.plugins:type_name -> gibbon.cluster.v1.PluginVersion
-	14, // 11: gibbon.cluster.v1.Hello.labels:type_name -> gibbon.cluster.v1.Hello.LabelsEntry
-	2,  // 12: gibbon.cluster.v1.Hello.held:type_name -> gibbon.cluster.v1.Position
-	2,  // 13: gibbon.cluster.v1.Manifest.position:type_name -> gibbon.cluster.v1.Position
-	15, // 14: gibbon.cluster.v1.Manifest.entities:type_name -> gibbon.cluster.v1.Manifest.EntitiesEntry
-	2,  // 15: gibbon.cluster.v1.Ack.position:type_name -> gibbon.cluster.v1.Position
-	2,  // 16: gibbon.cluster.v1.Nack.position:type_name -> gibbon.cluster.v1.Position
-	11, // 17: gibbon.cluster.v1.Nack.reasons:type_name -> gibbon.cluster.v1.Reason
-	2,  // 18: gibbon.cluster.v1.Heartbeat.applied:type_name -> gibbon.cluster.v1.Position
-	0,  // 19: gibbon.cluster.v1.Cluster.Follow:input_type -> gibbon.cluster.v1.FollowRequest
-	1,  // 20: gibbon.cluster.v1.Cluster.Follow:output_type -> gibbon.cluster.v1.FollowResponse
-	20, // [20:21] is the sub-list for method output_type
-	19, // [19:20] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	15, // 4: gibbon.cluster.v1.FollowRequest.log_level:type_name -> gibbon.cluster.v1.LogLevelReport
+	5,  // 5: gibbon.cluster.v1.FollowResponse.welcome:type_name -> gibbon.cluster.v1.Welcome
+	6,  // 6: gibbon.cluster.v1.FollowResponse.refusal:type_name -> gibbon.cluster.v1.Refusal
+	7,  // 7: gibbon.cluster.v1.FollowResponse.manifest:type_name -> gibbon.cluster.v1.Manifest
+	8,  // 8: gibbon.cluster.v1.FollowResponse.frame:type_name -> gibbon.cluster.v1.Frame
+	12, // 9: gibbon.cluster.v1.FollowResponse.heartbeat:type_name -> gibbon.cluster.v1.Heartbeat
+	13, // 10: gibbon.cluster.v1.FollowResponse.going_away:type_name -> gibbon.cluster.v1.GoingAway
+	14, // 11: gibbon.cluster.v1.FollowResponse.log_level:type_name -> gibbon.cluster.v1.LogLevelCall
+	3,  // 12: gibbon.cluster.v1.Hello.plugins:type_name -> gibbon.cluster.v1.PluginVersion
+	16, // 13: gibbon.cluster.v1.Hello.labels:type_name -> gibbon.cluster.v1.Hello.LabelsEntry
+	2,  // 14: gibbon.cluster.v1.Hello.held:type_name -> gibbon.cluster.v1.Position
+	2,  // 15: gibbon.cluster.v1.Manifest.position:type_name -> gibbon.cluster.v1.Position
+	17, // 16: gibbon.cluster.v1.Manifest.entities:type_name -> gibbon.cluster.v1.Manifest.EntitiesEntry
+	2,  // 17: gibbon.cluster.v1.Ack.position:type_name -> gibbon.cluster.v1.Position
+	2,  // 18: gibbon.cluster.v1.Nack.position:type_name -> gibbon.cluster.v1.Position
+	11, // 19: gibbon.cluster.v1.Nack.reasons:type_name -> gibbon.cluster.v1.Reason
+	2,  // 20: gibbon.cluster.v1.Heartbeat.applied:type_name -> gibbon.cluster.v1.Position
+	0,  // 21: gibbon.cluster.v1.Cluster.Follow:input_type -> gibbon.cluster.v1.FollowRequest
+	1,  // 22: gibbon.cluster.v1.Cluster.Follow:output_type -> gibbon.cluster.v1.FollowResponse
+	22, // [22:23] is the sub-list for method output_type
+	21, // [21:22] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_gibbon_cluster_v1_cluster_proto_init() }
@@ -1285,6 +1488,7 @@ func file_gibbon_cluster_v1_cluster_proto_init() {
 		(*FollowRequest_Ack)(nil),
 		(*FollowRequest_Nack)(nil),
 		(*FollowRequest_Heartbeat)(nil),
+		(*FollowRequest_LogLevel)(nil),
 	}
 	file_gibbon_cluster_v1_cluster_proto_msgTypes[1].OneofWrappers = []any{
 		(*FollowResponse_Welcome)(nil),
@@ -1293,6 +1497,7 @@ func file_gibbon_cluster_v1_cluster_proto_init() {
 		(*FollowResponse_Frame)(nil),
 		(*FollowResponse_Heartbeat)(nil),
 		(*FollowResponse_GoingAway)(nil),
+		(*FollowResponse_LogLevel)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1300,7 +1505,7 @@ func file_gibbon_cluster_v1_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gibbon_cluster_v1_cluster_proto_rawDesc), len(file_gibbon_cluster_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -197,7 +197,7 @@ var File_gibbon_entity_v1_filter_chain_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_filter_chain_proto_rawDesc = "" +
 	"\n" +
-	"#gibbon/entity/v1/filter_chain.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xca\a\n" +
+	"#gibbon/entity/v1/filter_chain.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xcd\a\n" +
 	"\vFilterChain\x123\n" +
 	"\x02id\x18\x01 \x01(\tB#\xca\xf3\x18\x1f\xa8\x01\x01\xb0\x01\x01\xaa\x02\x16The filter chain's id.R\x02id\x12j\n" +
 	"\n" +
@@ -209,15 +209,15 @@ const file_gibbon_entity_v1_filter_chain_proto_rawDesc = "" +
 	"\x05route\x18\x06 \x01(\v2\x1b.gibbon.entity.v1.ReferenceB?\xca\xf3\x18;\x1a\x04null\xc0\x01\x01\xea\x01\x06routes\xf0\x01\x01\xaa\x02#The route that the filters run for.R\x05route\x12z\n" +
 	"\aservice\x18\a \x01(\v2\x1b.gibbon.entity.v1.ReferenceBC\xca\xf3\x18?\x1a\x04null\xc0\x01\x01\xea\x01\bservices\xf0\x01\x01\xaa\x02%The service that the filters run for.R\aservice\x12k\n" +
 	"\afilters\x18\b \x03(\v2\x18.gibbon.entity.v1.FilterB7\xca\xf3\x183\x10\x01X\x01\xaa\x02,The filters, in the order in which they run.R\afilters\x12H\n" +
-	"\x04tags\x18\t \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags:f\xca\xf3\x18(\n" +
+	"\x04tags\x18\t \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags:i\xca\xf3\x18(\n" +
 	"\x12*\x10\n" +
 	"\aservice\n" +
 	"\x05route\n" +
 	"\x12\n" +
 	"\x10\n" +
 	"\aservice\n" +
-	"\x05route\xd2\xf3\x186\n" +
-	"\rfilter_chains\x12\rfilter-chains\"\x04name\x8a\x01\x05route\x8a\x01\aserviceB\a\n" +
+	"\x05route\xd2\xf3\x189\n" +
+	"\rfilter_chains\x12\rfilter-chains\"\x04name\x8a\x01\x05route\x8a\x01\aservice\xa8\x01\x01B\a\n" +
 	"\x05_name\"\xde\x01\n" +
 	"\x06Filter\x12=\n" +
 	"\x04name\x18\x01 \x01(\tB)\xca\xf3\x18%\x10\x01\x9a\x02\vwasm_filter\xaa\x02\x12The filter's name.R\x04name\x12J\n" +

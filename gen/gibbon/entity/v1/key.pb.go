@@ -189,7 +189,7 @@ var File_gibbon_entity_v1_key_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_key_proto_rawDesc = "" +
 	"\n" +
-	"\x1agibbon/entity/v1/key.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xce\x06\n" +
+	"\x1agibbon/entity/v1/key.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xd1\x06\n" +
 	"\x03Key\x12*\n" +
 	"\x02id\x18\x01 \x01(\tB\x1a\xca\xf3\x18\x16\xa8\x01\x01\xb0\x01\x01\xaa\x02\rThe key's id.R\x02id\x12_\n" +
 	"\x03set\x18\x02 \x01(\v2\x1b.gibbon.entity.v1.ReferenceB0\xca\xf3\x18,\xea\x01\bkey_sets\xf0\x01\x01\xaa\x02\x1bThe set that the key is in.R\x03set\x125\n" +
@@ -201,7 +201,7 @@ const file_gibbon_entity_v1_key_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\b \x01(\x03BB\xca\xf3\x18>\xb0\x01\x01\xb8\x01\x01\xaa\x025When the key was created, in seconds since the epoch.R\tcreatedAt\x12i\n" +
 	"\n" +
-	"updated_at\x18\t \x01(\x03BJ\xca\xf3\x18F\xb0\x01\x01\xb8\x01\x01\xaa\x02:When the key was last changed, in seconds since the epoch.\xb8\x02\x01R\tupdatedAt:f\xca\xf3\x18:\n" +
+	"updated_at\x18\t \x01(\x03BJ\xca\xf3\x18F\xb0\x01\x01\xb8\x01\x01\xaa\x02:When the key was last changed, in seconds since the epoch.\xb8\x02\x01R\tupdatedAt:i\xca\xf3\x18:\n" +
 	"\f*\n" +
 	"\n" +
 	"\x03jwk\n" +
@@ -212,11 +212,11 @@ const file_gibbon_entity_v1_key_proto_rawDesc = "" +
 	"\x03jwk\n" +
 	"\x03pem\n" +
 	"\vZ\tjwk_loads\n" +
-	"\x0fZ\rpem_keys_load\xd2\xf3\x18$\n" +
+	"\x0fZ\rpem_keys_load\xd2\xf3\x18'\n" +
 	"\x04keys\"\x04name2\n" +
 	"\n" +
 	"\x03kid\n" +
-	"\x03set\x8a\x01\x03kid\x8a\x01\x03setB\a\n" +
+	"\x03set\x8a\x01\x03kid\x8a\x01\x03set\xa8\x01\x01B\a\n" +
 	"\x05_nameB\x06\n" +
 	"\x04_jwk\"\xb5\x01\n" +
 	"\x06KeyPem\x12H\n" +

@@ -104,7 +104,7 @@ var File_gibbon_entity_v1_key_set_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_key_set_proto_rawDesc = "" +
 	"\n" +
-	"\x1egibbon/entity/v1/key_set.proto\x12\x10gibbon.entity.v1\x1a\x1dgibbon/schema/v1/schema.proto\"\xbc\x03\n" +
+	"\x1egibbon/entity/v1/key_set.proto\x12\x10gibbon.entity.v1\x1a\x1dgibbon/schema/v1/schema.proto\"\xbf\x03\n" +
 	"\x06KeySet\x12.\n" +
 	"\x02id\x18\x01 \x01(\tB\x1e\xca\xf3\x18\x1a\xa8\x01\x01\xb0\x01\x01\xaa\x02\x11The key set's id.R\x02id\x129\n" +
 	"\x04name\x18\x02 \x01(\tB \xca\xf3\x18\x1c\xc0\x01\x01\xaa\x02\x13The key set's name.\xd0\x02\x01H\x00R\x04name\x88\x01\x01\x12H\n" +
@@ -112,8 +112,8 @@ const file_gibbon_entity_v1_key_set_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x04 \x01(\x03BF\xca\xf3\x18B\xb0\x01\x01\xb8\x01\x01\xaa\x029When the key set was created, in seconds since the epoch.R\tcreatedAt\x12m\n" +
 	"\n" +
-	"updated_at\x18\x05 \x01(\x03BN\xca\xf3\x18J\xb0\x01\x01\xb8\x01\x01\xaa\x02>When the key set was last changed, in seconds since the epoch.\xb8\x02\x01R\tupdatedAt:\x1e\xd2\xf3\x18\x1a\n" +
-	"\bkey_sets\x12\bkey-sets\"\x04nameB\a\n" +
+	"updated_at\x18\x05 \x01(\x03BN\xca\xf3\x18J\xb0\x01\x01\xb8\x01\x01\xaa\x02>When the key set was last changed, in seconds since the epoch.\xb8\x02\x01R\tupdatedAt:!\xd2\xf3\x18\x1d\n" +
+	"\bkey_sets\x12\bkey-sets\"\x04name\xa8\x01\x01B\a\n" +
 	"\x05_nameB@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1;entitypbb\x06proto3"
 
 var (

@@ -120,7 +120,7 @@ var File_gibbon_entity_v1_partial_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_partial_proto_rawDesc = "" +
 	"\n" +
-	"\x1egibbon/entity/v1/partial.proto\x12\x10gibbon.entity.v1\x1a\x1dgibbon/schema/v1/schema.proto\"\xc6\x04\n" +
+	"\x1egibbon/entity/v1/partial.proto\x12\x10gibbon.entity.v1\x1a\x1dgibbon/schema/v1/schema.proto\"\xc9\x04\n" +
 	"\aPartial\x12.\n" +
 	"\x02id\x18\x01 \x01(\tB\x1e\xca\xf3\x18\x1a\xa8\x01\x01\xb0\x01\x01\xaa\x02\x11The partial's id.R\x02id\x12e\n" +
 	"\n" +
@@ -130,8 +130,8 @@ const file_gibbon_entity_v1_partial_proto_rawDesc = "" +
 	"\x04name\x18\x04 \x01(\tB,\xca\xf3\x18(\xc0\x01\x01\x9a\x02\tutf8_name\xaa\x02\x13The partial's name.\xd0\x02\x01H\x00R\x04name\x88\x01\x01\x12?\n" +
 	"\x04type\x18\x05 \x01(\tB+\xca\xf3\x18'\x10\x01\xaa\x02\"What piece of configuration it is.R\x04type\x12>\n" +
 	"\x06config\x18\x06 \x01(\fB&\xca\xf3\x18\"\b\x02\x10\x01\xaa\x02\x1bThe piece of configuration.R\x06config\x12H\n" +
-	"\x04tags\x18\a \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags:\x1a\xd2\xf3\x18\x16\n" +
-	"\bpartials\"\x04name:\x04typeB\a\n" +
+	"\x04tags\x18\a \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags:\x1d\xd2\xf3\x18\x19\n" +
+	"\bpartials\"\x04name:\x04type\xa8\x01\x01B\a\n" +
 	"\x05_nameB@Z>github.com/gibbon-gateway/gibbon/gen/gibbon/entity/v1;entitypbb\x06proto3"
 
 var (

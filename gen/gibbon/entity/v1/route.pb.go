@@ -346,7 +346,7 @@ var File_gibbon_entity_v1_route_proto protoreflect.FileDescriptor
 
 const file_gibbon_entity_v1_route_proto_rawDesc = "" +
 	"\n" +
-	"\x1cgibbon/entity/v1/route.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xa70\n" +
+	"\x1cgibbon/entity/v1/route.proto\x12\x10gibbon.entity.v1\x1a gibbon/entity/v1/reference.proto\x1a\x1dgibbon/schema/v1/schema.proto\"\xaa0\n" +
 	"\x05Route\x12,\n" +
 	"\x02id\x18\x01 \x01(\tB\x1c\xca\xf3\x18\x18\xa8\x01\x01\xb0\x01\x01\xaa\x02\x0fThe route's id.R\x02id\x12c\n" +
 	"\n" +
@@ -382,9 +382,9 @@ const file_gibbon_entity_v1_route_proto_rawDesc = "" +
 	"\x0eregex_priority\x18\x12 \x01(\x03B?\xca\xf3\x18;\x1a\x010\xaa\x025Order among regular expressions; greater comes first.H\x01R\rregexPriority\x88\x01\x01\x12x\n" +
 	"\rpath_handling\x18\x13 \x01(\tBN\xca\xf3\x18J\x1a\x04\"v0\"2\x02v02\x02v1\xaa\x029How service path, route path and request path are joined.H\x02R\fpathHandling\x88\x01\x01\x12H\n" +
 	"\x04tags\x18\x14 \x03(\tB4\xca\xf3\x180\b\x01\xfa\x01\b\x10\x01\x9a\x02\x03tag\xaa\x02 Tags for grouping and filtering.R\x04tags\x12\x87\x01\n" +
-	"\aservice\x18\x15 \x01(\v2\x1b.gibbon.entity.v1.ReferenceBP\xca\xf3\x18L\xea\x01\bservices\xaa\x02>The service that matched requests go to; null: plugins answer.R\aservice\x12\x93\x01\n" +
+	"\aservice\x18\x15 \x01(\v2\x1b.gibbon.entity.v1.ReferenceBP\xca\xf3\x18L\xea\x01\bservices\xaa\x02>The service that matched requests go to; null: plugins answer.R\aservice\x12\x96\x01\n" +
 	"\n" +
-	"expression\x18\x16 \x01(\tBn\xca\xf3\x18j\xaa\x02VWhat matches, in the language of expressions, instead of the fields that do otherwise.\xd0\x02\x01\xda\x02\vexpressionsH\x03R\n" +
+	"expression\x18\x16 \x01(\tBq\xca\xf3\x18m\xaa\x02VWhat matches, in the language of expressions, instead of the fields that do otherwise.\xd0\x02\x01\xda\x02\vexpressions\xe8\x02\x02H\x03R\n" +
 	"expression\x88\x01\x01\x12s\n" +
 	"\bpriority\x18\x17 \x01(\x03BR\xca\xf3\x18N\x10\x01\x1a\x010J\t\x11\x80\xff\xff\xff\xff\xff\xcfB\xaa\x02-Order among expressions; greater comes first.\xda\x02\vexpressionsH\x04R\bpriority\x88\x01\x01\x1aT\n" +
 	"\fHeadersEntry\x12\x10\n" +
