@@ -233,7 +233,7 @@ var entitySuites = []entitySuite{
 	{
 		kind:  "certificates",
 		least: certificateBody(""),
-		full:  merged(certificateBody(""), `{"cert_alt":`+quoted(certificateECDSA)+`,"key_alt":`+quoted(keyECDSA)+`,"tags":["a"],"snis":["a.com","*.b.com"]}`),
+		full:  merged(certificateBody(""), `{"cert_alt":`+quoted(certificateECDSA)+`,"key_alt":`+quoted(keyECDSA)+`,"tags":["a"],"snis":["*.b.com","a.com"]}`),
 		form: url.Values{
 			"cert": {certificateRSA}, "key": {keyRSA}, "cert_alt": {certificateECDSA}, "key_alt": {keyECDSA}, "tags": {"a"}, "snis[1]": {"*.b.com"}, "snis[2]": {"a.com"},
 		}.Encode(),
