@@ -158,7 +158,11 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 // Refuse answers a request whose head the listener refused. It is for
 // listener.Config.
 func (s *Server) Refuse(w http.ResponseWriter, r *http.Request, why listener.Reason) {
-	s.answerError(w, r, plain(why.Status, http.StatusText(why.Status)))
+	err := plain(why.Status, http.StatusText(why.Status))
+	if why.Status == http.StatusMethodNotAllowed {
+		err = errMethod() // CONNECT and TRACE are methods that no path has
+	}
+	s.answerError(w, r, err)
 	s.cfg.Log.InfoContext(r.Context(), "admin", "protocol", "rest", "status", why.Status, "client", r.RemoteAddr,
 		"refused", why.Text)
 }

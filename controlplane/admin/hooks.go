@@ -28,6 +28,10 @@ type hooks struct {
 	// entity, as PATCH does.
 	codedMissing bool
 
+	// decidedFirst says that PATCH needs the entity before it can read a body that
+	// does not choose a sub-schema, and so has no code where there is none.
+	decidedFirst bool
+
 	// mustExist says that PUT adds nothing, and changes what is there as PATCH does.
 	mustExist bool
 
@@ -62,6 +66,8 @@ func hooksOf(s *schema.Schema) hooks {
 			alias: certificateOf, noAlias: errNoSNI, withAlias: withSNI,
 			codedMissing: true, aside: setSNIs, show: showSNIs,
 		}
+	case pluginKind:
+		return hooks{decidedFirst: true}
 	case workspaceKind:
 		return hooks{removing: removeWorkspace}
 	case targetKind:

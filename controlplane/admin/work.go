@@ -273,7 +273,7 @@ func (w *work) absent(s *schema.Schema, parent *relation, read input, err error)
 	if _, bodyErr = w.aside(s, "", body, schema.Update); bodyErr != nil {
 		return bodyErr
 	}
-	if parent != nil || s.Undecided(body) {
+	if parent != nil || hooksOf(s).decidedFirst && s.Undecided(body) {
 		return errNotFound()
 	}
 	if _, bodyErr = s.Expand(body, schema.Document{}); bodyErr != nil {
