@@ -9,6 +9,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	adminpb "github.com/gibbon-gateway/gibbon/gen/gibbon/admin/v1"
 
 	"github.com/gibbon-gateway/gibbon/controlplane/admin"
 	"github.com/gibbon-gateway/gibbon/controlplane/declarative"
@@ -88,9 +92,9 @@ func TestWithoutDatabase(t *testing.T) {
 	if code, _, body := call(t, s, http.MethodGet, "/services/shop", "", ""); code != http.StatusOK || !strings.Contains(body, `"host":"shop.test"`) {
 		t.Errorf("the service after all that: %d %s", code, body)
 	}
-	status := jsonOf(t, s, http.MethodGet, "/status", "")
-	if !status.Get("database").IsAbsent() {
-		t.Errorf("GET /status without a database: %s", status)
+	shown := jsonOf(t, s, http.MethodGet, "/status", "")
+	if !shown.Get("database").IsAbsent() {
+		t.Errorf("GET /status without a database: %s", shown)
 	}
 }
 
@@ -266,5 +270,34 @@ func TestLoadConfigWhileExiting(t *testing.T) {
 	code, _, body := call(t, s, http.MethodPost, "/config", "text/yaml", file)
 	if code != http.StatusServiceUnavailable || body != `{"message":"Kong currently exiting"}` {
 		t.Errorf("POST /config: %d %s", code, body)
+	}
+}
+
+func TestConfigOverGRPC(t *testing.T) {
+	s := newFileServer(t)
+	client := adminpb.NewDeclarativeClient(dial(t, serve(t, s)))
+	next := strings.ReplaceAll(file, "shop", "next")
+	out, err := client.LoadConfig(t.Context(), &adminpb.LoadConfigRequest{Config: next})
+	if err != nil {
+		t.Fatal(err)
+	}
+	services := out.GetBody().GetFields()["services"].GetStructValue().GetFields()
+	if name := services["7f1c0a6e-8f0a-4a53-a1a5-51b1a3d0f5c1"].GetStructValue().GetFields()["name"].GetStringValue(); name != "next" {
+		t.Errorf("the answer is %v", out)
+	}
+	shown, err := client.GetConfig(t.Context(), &adminpb.GetConfigRequest{})
+	if err != nil || !strings.Contains(shown.GetBody().GetFields()["config"].GetStringValue(), "\n  name: next\n") {
+		t.Errorf("GetConfig: %v, %v", shown, err)
+	}
+	same, err := client.LoadConfig(t.Context(), &adminpb.LoadConfigRequest{Config: next, CheckHash: true})
+	if err != nil || same.GetBody() != nil {
+		t.Errorf("the same text: %v, %v", same, err)
+	}
+	_, err = client.LoadConfig(t.Context(), &adminpb.LoadConfigRequest{Config: "_format_version: x", FlattenErrors: true})
+	if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "expected one of: 1.1, 2.1, 3.0") {
+		t.Errorf("a broken text: %v", err)
+	}
+	if _, err = client.LoadConfig(t.Context(), &adminpb.LoadConfigRequest{}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("nothing: %v", err)
 	}
 }
