@@ -144,6 +144,50 @@ func TestServes(t *testing.T) {
 	}
 }
 
+// TestSweep deletes what the settings say: what has expired, which is a version
+// too, and old versions.
+func TestSweep(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		set  map[string]string
+		want int
+	}{
+		{"by default all recent ones stay", nil, 4},
+		{"as many as may stay", map[string]string{"config_history_versions": "2"}, 2},
+		{"none but the newest is young enough", map[string]string{"config_history_retention": "0.000001"}, 1},
+		{"for ever", map[string]string{"config_history_retention": "0"}, 4},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := New(t.Context(), config(t, tt.set))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := c.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			for i := range 3 {
+				if _, err := c.cfg.Store.Update(t.Context(), "tester", func(tx store.Tx) error {
+					return tx.Insert(store.Entity{Kind: "consumers", ID: fmt.Sprint(i), Document: []byte("{}"), ExpiresAt: time.Now()})
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.sweep(t.Context())
+			if err := c.cfg.Store.View(t.Context(), func(r store.Reader) error {
+				page, _, err := r.Versions(0, 10)
+				if err == nil && (len(page) != tt.want || page[0].Actor != "ttl" || page[0].Deleted != 3) {
+					t.Errorf("the versions are %+v, want %d of which the newest deleted 3", page, tt.want)
+				}
+				return err
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestNewRefuses also shows that nothing stays open: goleak and the second try
 // on the same address would tell.
 func TestNewRefuses(t *testing.T) {

@@ -255,20 +255,24 @@ func (c *ControlPlane) sweepLoop(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		n, err := c.cfg.Store.Sweep(ctx)
-		switch {
-		case err != nil && ctx.Err() == nil:
-			c.cfg.Log.Warn("expired entities not deleted", "error", err)
-		case n > 0:
-			c.cfg.Log.Info("expired entities deleted", "entities", n)
-		}
-		n, err = c.cfg.Store.Prune(ctx, store.Retention{Age: c.cfg.Settings.HistoryAge, Versions: c.cfg.Settings.HistoryLength})
-		if err != nil && ctx.Err() == nil {
-			c.cfg.Log.Warn("old versions of the configuration not deleted", "error", err)
-		}
-		if n > 0 {
-			c.cfg.Log.Info("old versions of the configuration deleted", "versions", n)
-		}
+		c.sweep(ctx)
+	}
+}
+
+func (c *ControlPlane) sweep(ctx context.Context) {
+	n, err := c.cfg.Store.Sweep(ctx)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		c.cfg.Log.Warn("expired entities not deleted", "error", err)
+	case n > 0:
+		c.cfg.Log.Info("expired entities deleted", "entities", n)
+	}
+	n, err = c.cfg.Store.Prune(ctx, store.Retention{Age: c.cfg.Settings.HistoryAge, Versions: c.cfg.Settings.HistoryLength})
+	if err != nil && ctx.Err() == nil {
+		c.cfg.Log.Warn("old versions of the configuration not deleted", "error", err)
+	}
+	if n > 0 {
+		c.cfg.Log.Info("old versions of the configuration deleted", "versions", n)
 	}
 }
 
