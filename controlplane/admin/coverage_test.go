@@ -46,6 +46,26 @@ func says(bodies []told, path, pattern string) bool {
 	return slices.ContainsFunc(bodies, func(w told) bool { return slices.ContainsFunc(w[path], like.MatchString) })
 }
 
+// saysWithin reports that a member of the record at the path has the text.
+func (w told) saysWithin(path, text string) bool {
+	for at, texts := range w {
+		if name, ok := strings.CutPrefix(at, path+"."); ok && !strings.Contains(name, ".") && slices.Contains(texts, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// about reports that something is said about the path, or about what is in it.
+func (w told) about(path string) bool {
+	for at := range w {
+		if at == path || strings.HasPrefix(at, path+".") {
+			return true
+		}
+	}
+	return false
+}
+
 func likeness(pattern string) *regexp.Regexp {
 	return regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, `(?s:.*)`) + "$")
 }
@@ -322,6 +342,11 @@ func TestEveryRuleIsBroken(t *testing.T) {
 				}
 			}
 		}
+		for _, f := range rules.fields {
+			if f.typ == "record" && !f.open && !slices.ContainsFunc(bodies, func(w told) bool { return w.saysWithin(f.shown(), "unknown field") }) {
+				missing("unknown field", f.shown(), "unknown field")
+			}
+		}
 		for _, c := range rules.checks {
 			for _, want := range checkTexts(t, c) {
 				if !slices.ContainsFunc(bodies, func(w told) bool {
@@ -340,6 +365,37 @@ func TestEveryRuleIsBroken(t *testing.T) {
 	for name := range unbroken {
 		if !used[name] {
 			t.Errorf("unbroken has %q, which is broken or no rule", name)
+		}
+	}
+}
+
+// TestEveryBreakIsRefused asks that each case which breaks a rule is refused, and
+// where it is about one place, that the answer is about that: another rule may
+// speak first.
+func TestEveryBreakIsRefused(t *testing.T) {
+	for _, suite := range slices.Concat(entitySuites, trafficSuites) {
+		dir := filepath.Join("testdata", "entities", suite.kind)
+		for file, text := range readAll(t, filepath.Join(dir, "broken_*.txt")) {
+			for line := range strings.Lines(text) {
+				if status, ok := strings.CutPrefix(line, "--- "); ok && status != "400\n" {
+					t.Errorf("%s has an answer %s", file, status)
+				}
+			}
+		}
+		for _, f := range newRules(t, suite.kind, false).fields {
+			file := filepath.Join(dir, "broken_"+f.file()+".txt")
+			for line := range strings.Lines(readAll(t, file)[file]) {
+				var body struct{ Fields any }
+				if strings.HasPrefix(line, `{"code":`) {
+					if err := json.Unmarshal([]byte(line), &body); err != nil {
+						t.Fatalf("%s: %v", file, err)
+					}
+					w := told{}
+					if w.add("", body.Fields); !w.about(f.shown()) {
+						t.Errorf("%s says nothing of %s: %s", file, f.shown(), line)
+					}
+				}
+			}
 		}
 	}
 }

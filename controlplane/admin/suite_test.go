@@ -54,6 +54,9 @@ type entitySuite struct {
 	// base are members that a body needs for the rules of a field to be reached,
 	// by the field's name.
 	base map[string]string
+	// before are elements that stand before a broken one, by the field's name: the
+	// first one of a field that picks the rules of others has a text of its own.
+	before map[string]any
 	// broken are bodies that break what no rule of a single field says, by the
 	// name of the rule: members that are merged into least.
 	broken map[string]string
@@ -496,7 +499,11 @@ func (suite *entitySuite) fieldCases(t *testing.T, s *schema.Schema, f *ruleFiel
 	least := suite.bodyFor(t, s, f)
 	var requests []string
 	for _, b := range f.breaks() {
-		requests = append(requests, "# "+b.rule+"\n"+post(with(t, least, f.at(b.value))))
+		members := f.at(b.value)
+		if first := suite.before[f.name]; first != nil && len(f.path) == 2 {
+			members[f.name] = []any{first, b.value}
+		}
+		requests = append(requests, "# "+b.rule+"\n"+post(with(t, least, members)))
 	}
 	if len(requests) > 0 {
 		cases["broken_"+f.file()] = requests

@@ -91,6 +91,7 @@ var entitySuites = []entitySuite{
 		key:     "pay",
 		decides: "protocols",
 		kept:    []string{"hosts", "sources", "destinations"},
+		before:  map[string]any{"protocols": "http"},
 		base: map[string]string{
 			"sources": `{"protocols":["tcp"],"paths":null}`, "destinations": `{"protocols":["tcp"],"paths":null}`,
 		},
@@ -114,9 +115,6 @@ var entitySuites = []entitySuite{
 			"exclusive":        `{"protocols":["http","tcp"]}`,
 			"exclusive_three":  `{"protocols":["http","tcp","grpc"]}`,
 			"unknown_type":     `{"protocols":["nonsense"],"paths":7}`,
-			"second_protocol":  `{"protocols":["http","nonsense"]}`,
-			"second_no_text":   `{"protocols":["http",7]}`,
-			"second_null":      `{"protocols":["http",null]}`,
 			"sources_empty":    `{"sources":[],"destinations":[]}`,
 			"no_protocols":     `{"protocols":[]}`,
 			"peer":             `{"protocols":["tcp"],"paths":null,"sources":[{}]}`,
