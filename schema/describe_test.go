@@ -232,7 +232,8 @@ func TestDescribeVocabulary(t *testing.T) {
 			protoField("t", text, `referenceable: true encrypted: true immutable: true transient: true unique_across_ws: true len_eq: 3 len_max: 4 is_regex: true match: "a" not_match: "b" match_all { pattern: "c" } match_any { patterns: "d" err: "e" } ne: "\"x\"" err: "f"`)+
 			repeated("l", text, `contains: "\"x\""`)+
 			protoField("r", inner, ``)+
-			protoField("j", `type: TYPE_BYTES`, `type: TYPE_JSON`),
+			protoField("j", `type: TYPE_BYTES`, `type: TYPE_JSON`)+
+			protoField("i", number, `gt: -inf between { min: 1 max: inf }`),
 		`checks { distinct { values: "n" values: "t" } } checks { only_one_of { values: "n" } } checks { mutually_exclusive { values: "n" } } checks { mutually_exclusive_sets { set1: "n" set2: "t" } }
 		 checks { err: "set %s" require_when { when { field: "n" match { eq: "1" } } fields: "t" fields: "l" } }
 		 checks { deny_when { when { field: "n" match { eq: "1" } } when { field: "r.a" match { required: true } } } }`, ``)
@@ -242,7 +243,8 @@ func TestDescribeVocabulary(t *testing.T) {
 		`{"l":{"type":"array","contains":"x","elements":{"type":"string"}}},` +
 		`{"r":{"type":"record","fields":[{"a":{"type":"string","default":"x"}},{"b":{"type":"integer","required":true}},{"c":{"type":"string"}}],"entity_checks":[{"mutually_exclusive":["a","c"]}],` +
 		`"shorthand_fields":[{"old_c":{"type":"string","deprecation":{"message":"use c","removal_in_version":"9.0","replaced_with":[{"path":["c"]}]},"translate_backwards":["c"]}}]}},` +
-		`{"j":{"type":"json"}}],` +
+		`{"j":{"type":"json"}},` +
+		`{"i":{"type":"number","gt":"-inf","between":[1,"inf"]}}],` +
 		`"entity_checks":[{"distinct":["n","t"]},{"only_one_of":["n"]},{"mutually_exclusive":["n"]},{"mutually_exclusive_sets":{"set1":["n"],"set2":["t"]}},` +
 		`{"conditional_at_least_one_of":{"if_field":"n","if_match":{"eq":1},"then_at_least_one_of":["t"],"then_err":"set %s"}},` +
 		`{"conditional_at_least_one_of":{"if_field":"n","if_match":{"eq":1},"then_at_least_one_of":["l"],"then_err":"set %s"}},` +

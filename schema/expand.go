@@ -126,16 +126,29 @@ func (sh *shorthand) apply(rec *record, body, v Document) (out, text Document) {
 		}
 	}
 	for _, path := range sh.paths {
-		body = body.With(v, path...)
+		if roomFor(body, path) {
+			body = body.With(v, path...)
+		}
 	}
 	return body, Document{}
+}
+
+// roomFor reports that what a path leads through is no value of another type, which
+// is refused when the body is judged.
+func roomFor(body Document, path []string) bool {
+	for i := 1; i < len(path); i++ {
+		if v := body.Get(path[:i]...); !v.unset() && v.Kind() != KindObject {
+			return false
+		}
+	}
+	return true
 }
 
 // clear puts null where nothing is said otherwise. The old name is shown as null
 // next to the new one; coming back it must not clear what the new one says.
 func (sh *shorthand) clear(body Document) Document {
 	for _, path := range sh.paths {
-		if body.Get(path...).IsAbsent() && !body.Get(path[0]).IsNull() {
+		if body.Get(path...).IsAbsent() && !body.Get(path[0]).IsNull() && roomFor(body, path) {
 			body = body.With(Null(), path...)
 		}
 	}

@@ -99,3 +99,55 @@ func TestExpandDeprecated(t *testing.T) {
 		})
 	}
 }
+
+// TestExpandBackwards covers names of old for what lies deeper now, shown beside
+// the new ones: what is read can be sent back, whole or changed.
+func TestExpandBackwards(t *testing.T) {
+	s := entitySchema(t, protoField("r", inner, ``)+protoField("n", integer, ``), `
+		shorthands { name: "r_c" type: "string" path: "r" path: "c" translate_backwards: true deprecation { message: "use r.c" removal_in_version: "9.0" } }
+		shorthands { name: "count" type: "integer" path: "n" more_paths { values: "r" values: "b" } translate_backwards: true deprecation { message: "use n" removal_in_version: "9.0" } }`, ``)
+	for _, tt := range []struct{ name, body, want, violation string }{
+		{"makes the record", `{"r_c":"x"}`, `{"r":{"c":"x"}}`, ``},
+		{"joins the record", `{"r":{"b":1},"r_c":"x"}`, `{"r":{"b":1,"c":"x"}}`, ``},
+		{"in the place of a null record", `{"r":null,"r_c":"x"}`, `{"r":{"c":"x"}}`, ``},
+		{"in the place of null", `{"r":{"c":null},"r_c":"x"}`, `{"r":{"c":"x"}}`, ``},
+		{"null beside a null record", `{"r":null,"r_c":null}`, `{"r":null}`, ``},
+		{"what is no record is left for its own text", `{"r":5,"r_c":"x"}`, `{"r":5}`, ``},
+		{"null beside what is no record", `{"r":5,"r_c":null}`, `{"r":5}`, ``},
+		{"two places", `{"count":2}`, `{"n":2,"r":{"b":2}}`, ``},
+		{"the same in another spelling", `{"count":2,"n":2.0,"r":{"b":2}}`, `{"n":2,"r":{"b":2}}`, ``},
+		{"the second place disagrees", `{"count":2,"r":{"b":3}}`, ``, `{"count":"both deprecated and new field are used but their values mismatch: count = 2 vs r.b = 3"}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := s.Expand(mustParse(t, tt.body), Document{})
+			if v := violation(err).String(); v != tt.violation {
+				t.Fatalf("got %s, want %s", v, tt.violation)
+			}
+			if err == nil && got.String() != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+	stored := complete(t, s, `{"r":{"b":1,"c":"x"},"n":1}`)
+	shown := s.Render(stored, noon)
+	if got, want := shown.String(), `{"r":{"a":"x","b":1,"c":"x","old_c":"x"},"n":1,"r_c":"x","count":1}`; got != want {
+		t.Errorf("shown\n got %s\nwant %s", got, want)
+	}
+	for _, tt := range []struct{ name, patch, want string }{
+		{"whole", shown.String(), `{"r":{"a":"x","b":1,"c":"x"},"n":1}`},
+		{"the old name alone", `{"r_c":"y"}`, `{"r":{"a":"x","b":1,"c":"y"},"n":1}`},
+		{"the new name alone", `{"r":{"c":"y"}}`, `{"r":{"a":"x","b":1,"c":"y"},"n":1}`},
+		{"null", `{"r_c":null}`, `{"r":{"a":"x","b":1,"c":null},"n":1}`},
+		{"two places", `{"count":7}`, `{"r":{"a":"x","b":7,"c":"x"},"n":7}`},
+	} {
+		t.Run("patch "+tt.name, func(t *testing.T) {
+			body, err := s.Expand(mustParse(t, tt.patch), stored)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := s.Merge(stored, body, noon).String(); got != tt.want {
+				t.Errorf("\n got %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}

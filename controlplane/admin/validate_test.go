@@ -190,6 +190,15 @@ func TestValidateWhole(t *testing.T) {
 			}
 		})
 	}
+	// The kinds without paths have schemas too, which nothing is needed to judge by.
+	c := tool{t: t, h: s}
+	for _, e := range catalogue(t).Entities() {
+		code, _, answer := c.request("POST", "/schemas/"+e.Kind()+"/validate", object{"nonsense": 1})
+		fields, _ := answer["fields"].(object)
+		if code != 400 || answer["code"] != 2.0 || fields["nonsense"] != "unknown field" && len(fields) != 1 {
+			t.Errorf("%s: %d %v", e.Kind(), code, answer)
+		}
+	}
 	if left := must(t, s, 200, "GET", "/tags", "", "").Get("data"); len(left.Elements()) > 0 {
 		t.Errorf("validation has left %s", left)
 	}
