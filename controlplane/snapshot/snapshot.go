@@ -13,6 +13,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/klauspost/compress/zstd"
 	"google.golang.org/protobuf/proto"
@@ -90,7 +91,9 @@ func EmptyHash() string {
 type Compiler struct {
 	catalogue *schema.Catalogue
 	kinds     map[string]*kind
-	entities  map[key]encoded
+	entities  map[key]*encoded
+	groups    map[group][]*encoded // each in the order of ids
+	zstd      *zstd.Encoder        // made for the first snapshot
 }
 
 type key struct{ kind, id string }
@@ -98,6 +101,7 @@ type key struct{ kind, id string }
 // encoded is one entity, and what a snapshot has to know of it besides its
 // bytes.
 type encoded struct {
+	id        string
 	workspace string
 	bytes     []byte // nil for a workspace, which only gives its id
 	names     string // the workspace that the entity is; "" for all others
@@ -126,7 +130,10 @@ type marked struct {
 
 // NewCompiler returns a compiler of a configuration without entities.
 func NewCompiler(catalogue *schema.Catalogue) *Compiler {
-	return &Compiler{catalogue: catalogue, kinds: map[string]*kind{}, entities: map[key]encoded{}}
+	return &Compiler{
+		catalogue: catalogue, kinds: map[string]*kind{},
+		entities: map[key]*encoded{}, groups: map[group][]*encoded{},
+	}
 }
 
 // Put adds an entity, or replaces the one with its kind and id. The errors are
@@ -136,14 +143,38 @@ func (c *Compiler) Put(e store.Entity) error {
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", e.Kind, e.ID, err)
 	}
-	if keep {
-		c.entities[key{e.Kind, e.ID}] = one
+	if !keep {
+		return nil
 	}
+	k := key{e.Kind, e.ID}
+	if old, ok := c.entities[k]; ok && old.workspace == one.workspace {
+		*old = one
+		return nil
+	}
+	c.Remove(e.Kind, e.ID)
+	of := group{e.Kind, e.Workspace}
+	// The store gives all entities in the order of ids, so this mostly appends.
+	i, _ := slices.BinarySearchFunc(c.groups[of], e.ID, byID)
+	c.groups[of] = slices.Insert(c.groups[of], i, &one)
+	c.entities[k] = &one
 	return nil
 }
 
 // Remove takes an entity out, if it is there.
-func (c *Compiler) Remove(kind, id string) { delete(c.entities, key{kind, id}) }
+func (c *Compiler) Remove(kind, id string) {
+	old, ok := c.entities[key{kind, id}]
+	if !ok {
+		return
+	}
+	delete(c.entities, key{kind, id})
+	of := group{kind, old.workspace}
+	i, _ := slices.BinarySearchFunc(c.groups[of], id, byID)
+	if c.groups[of] = slices.Delete(c.groups[of], i, i+1); len(c.groups[of]) == 0 {
+		delete(c.groups, of)
+	}
+}
+
+func byID(e *encoded, id string) int { return strings.Compare(e.id, id) }
 
 // encode is an entity as the compiler keeps it; those that never leave the
 // control plane are not kept.
@@ -156,7 +187,7 @@ func (c *Compiler) encode(e store.Entity) (one encoded, keep bool, err error) {
 	if err != nil {
 		return encoded{}, false, fmt.Errorf("parse: %w", err)
 	}
-	one = encoded{workspace: e.Workspace, format: FormatBase}
+	one = encoded{id: e.ID, workspace: e.Workspace, format: FormatBase}
 	if k.rules.GetWorkspaces() {
 		one.names = doc.Get(k.schema.EndpointKey()).Text()
 		return one, true, nil
@@ -214,25 +245,28 @@ func (c *Compiler) Snapshot() (*Snapshot, error) {
 	m := &clusterpb.Snapshot{Format: FormatBase}
 	counts := make(map[string]uint64, len(c.kinds))
 	ids := map[string]string{} // of workspaces, by name
-	groups := map[group][]string{}
-	plugins := map[string]bool{}
-	for k, e := range c.entities {
-		if e.names != "" {
-			ids[e.names] = k.id
-			continue
-		}
-		of := group{k.kind, e.workspace}
-		groups[of] = append(groups[of], k.id)
-		m.Format = max(m.Format, e.format)
-		if e.plugin != "" {
-			plugins[e.plugin] = true
+	for _, members := range c.groups {
+		for _, e := range members {
+			if e.names == "" {
+				break // so are all others of the kind
+			}
+			ids[e.names] = e.id
 		}
 	}
-	for of, members := range groups {
-		slices.Sort(members)
+	plugins := map[string]bool{}
+	for of, members := range c.groups {
+		if members[0].names != "" {
+			continue
+		}
 		g := &clusterpb.Group{Kind: of.kind, Workspace: of.workspace, WorkspaceId: ids[of.workspace], Entities: make([][]byte, len(members))}
-		for i, id := range members {
-			g.Entities[i] = c.entities[key{of.kind, id}].bytes
+		last := ""
+		for i, e := range members {
+			g.Entities[i] = e.bytes
+			m.Format = max(m.Format, e.format)
+			if e.plugin != "" && e.plugin != last {
+				last = e.plugin
+				plugins[last] = true
+			}
 		}
 		m.Groups = append(m.Groups, g)
 		counts[of.kind] += uint64(len(members))
@@ -248,7 +282,7 @@ func (c *Compiler) Snapshot() (*Snapshot, error) {
 	if len(raw) > MaxSize {
 		return nil, fmt.Errorf("snapshot has %d bytes, the limit is %d", len(raw), MaxSize)
 	}
-	compressed, err := compress(raw)
+	compressed, err := c.compress(raw)
 	if err != nil {
 		return nil, fmt.Errorf("compress snapshot: %w", err)
 	}
@@ -263,10 +297,13 @@ func (c *Compiler) Snapshot() (*Snapshot, error) {
 
 // compress writes one zstd frame that states its content size, so that a
 // receiver can check the size before it allocates.
-func compress(raw []byte) ([]byte, error) {
-	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
-	if err != nil {
-		return nil, err
+func (c *Compiler) compress(raw []byte) ([]byte, error) {
+	if c.zstd == nil {
+		w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+		if err != nil {
+			return nil, err
+		}
+		c.zstd = w // for EncodeAll alone, which leaves nothing to close
 	}
-	return w.EncodeAll(raw, nil), w.Close()
+	return c.zstd.EncodeAll(raw, nil), nil
 }

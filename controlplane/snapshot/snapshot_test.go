@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -341,17 +342,24 @@ func TestCompileRefuses(t *testing.T) {
 	}
 }
 
-// 10,000 services, routes and plugins.
+// large is 10,000 services, routes and plugins, in the order in which the store
+// has them.
+func large(b *testing.B, c *schema.Catalogue) []store.Entity {
+	var lists [3][]store.Entity
+	for i := range 10_000 {
+		lists[0] = append(lists[0], stored(b, c, "plugins", uuid(i),
+			fmt.Sprintf(`{"name":"key-auth","route":{"id":%q},"config":{"key_names":["k%d"]}}`, uuid(i), i)))
+		lists[1] = append(lists[1], stored(b, c, "routes", uuid(i),
+			fmt.Sprintf(`{"name":"r%d","paths":["/p%d"],"service":{"id":%q}}`, i, i, uuid(i))))
+		lists[2] = append(lists[2], stored(b, c, "services", uuid(i), fmt.Sprintf(`{"name":"s%d","host":"h%d.example"}`, i, i)))
+	}
+	return slices.Concat(lists[:]...)
+}
+
 func BenchmarkCompile(b *testing.B) {
 	c := catalogue(b)
-	var list []store.Entity
-	for i := range 10_000 {
-		list = append(list,
-			stored(b, c, "services", uuid(i), fmt.Sprintf(`{"name":"s%d","host":"h%d.example"}`, i, i)),
-			stored(b, c, "routes", uuid(i), fmt.Sprintf(`{"name":"r%d","paths":["/p%d"],"service":{"id":%q}}`, i, i, uuid(i))),
-			stored(b, c, "plugins", uuid(i), fmt.Sprintf(`{"name":"key-auth","route":{"id":%q},"config":{"key_names":["k%d"]}}`, uuid(i), i)))
-	}
-	b.ResetTimer()
+	list := large(b, c)
+	b.ReportAllocs()
 	for b.Loop() {
 		s, err := Compile(c, seq(list))
 		if err != nil {
@@ -359,5 +367,27 @@ func BenchmarkCompile(b *testing.B) {
 		}
 		b.ReportMetric(float64(len(s.Compressed)), "compressed-bytes")
 		b.ReportMetric(float64(s.Size), "bytes")
+	}
+}
+
+// BenchmarkFollow makes the snapshot after one entity more, as after each write.
+func BenchmarkFollow(b *testing.B) {
+	compiler := NewCompiler(catalogue(b))
+	list := large(b, catalogue(b))
+	for _, e := range list {
+		if err := compiler.Put(e); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		one := list[len(list)-1]
+		one.ID = uuid(20_000 + i%100)
+		if err := compiler.Put(one); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := compiler.Snapshot(); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
