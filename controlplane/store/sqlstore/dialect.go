@@ -277,15 +277,23 @@ func (s *statement) explain(err error, classify func(error) class) error {
 }
 
 // takeVersion takes the version, notes it, logs the first changes and tells the
-// others.
-// It is one statement because the row of config_version is what all writers
-// wait for.
-const takeVersion = `with taken as (
+// others. It is one statement because the row of config_version is what all
+// writers wait for.
+const takeVersion = takeVersionHead + `select t.number, c.* from taken t, unnest($1::integer[], $2::bigint[], $3::text[], $4::text[],
+		$5::text[], $6::text[], $7::text[], $8::text[], $9::text[]) c` + takeVersionTail
+
+// takeVersionOf is takeVersion for a single change. PostgreSQL plans it once:
+// with arrays, whose length it cannot know, it finds a new plan for each write.
+const takeVersionOf = takeVersionHead + `select number, $1::integer, $2::bigint, $3::text, $4::text, $5::text, $6::text, $7::text,
+		$8::text, $9::text from taken` + takeVersionTail
+
+const takeVersionHead = `with taken as (
 	update config_version set number = number + 1 returning epoch, number
 ), logged as (
 	insert into change (version, ordinal, time, actor, workspace, kind, id, op, document_before, document_after)
-	select t.number, c.* from taken t, unnest($1::integer[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
-		$7::text[], $8::text[], $9::text[]) c
+	`
+
+const takeVersionTail = `
 ), noted as (
 	insert into history (number, epoch, time, actor, created, updated, deleted)
 	select number, epoch, $10::bigint, $11::text, $12::integer, $13::integer, $14::integer from taken
@@ -312,6 +320,14 @@ func changeColumns(changes []store.Change) []any {
 		before[i], after[i] = nullable(c.Before), nullable(c.After)
 	}
 	return []any{ordinals, times, actors, workspaces, kinds, ids, op, before, after}
+}
+
+// changeRow is a change as the table has it, without its version.
+func changeRow(c store.Change) []any {
+	return []any{
+		c.Ordinal, c.Time.UnixMicro(), c.Actor, c.Workspace, c.Kind, c.ID, string(c.Op),
+		nullable(c.Before), nullable(c.After),
+	}
 }
 
 func nullable(document []byte) *string {
@@ -343,8 +359,14 @@ func finishPostgres(ses *session, statements []statement, changes []store.Change
 	}
 	var version store.Version
 	first := changes[:min(len(changes), batchChanges)]
-	statements = append(statements,
-		statement{sql: takeVersion, args: append(changeColumns(first), summary(changes)...), version: &version})
+	take := statement{sql: takeVersion, version: &version}
+	if len(changes) == 1 {
+		take.sql, take.args = takeVersionOf, changeRow(changes[0])
+	} else {
+		take.args = changeColumns(first)
+	}
+	take.args = append(take.args, summary(changes)...)
+	statements = append(statements, take)
 	for rest := changes[len(first):]; len(rest) > 0; rest = rest[min(len(rest), batchChanges):] {
 		noted, err := sendBatch(ses, statements)
 		if err != nil || len(noted) > 0 {
@@ -416,10 +438,7 @@ func finishSQLite(ses *session, statements []statement, changes []store.Change) 
 			sql: `insert into change
 				(version, ordinal, time, actor, workspace, kind, id, op, document_before, document_after)
 				values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-			args: []any{
-				int64(version.Number), c.Ordinal, c.Time.UnixMicro(), c.Actor, c.Workspace, c.Kind, c.ID, string(c.Op),
-				nullable(c.Before), nullable(c.After),
-			},
+			args: append([]any{int64(version.Number)}, changeRow(c)...),
 		}
 	}
 	if _, err := execEach(ses, log); err != nil {
