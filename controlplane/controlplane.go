@@ -38,6 +38,10 @@ const (
 	// mergeWindow is the least time between two versions that are published: in
 	// a burst of writes the ones between are left out.
 	mergeWindow = 50 * time.Millisecond
+	// mergeShare and mergeLimit widen the window where publishing takes long: it is
+	// to leave most of a core to those who write.
+	mergeShare = 4 // times what the last version took
+	mergeLimit = 200 * time.Millisecond
 	// compileRetry is how long a failed compilation waits for its next try.
 	compileRetry = time.Second
 	sweepEvery   = 10 * time.Second

@@ -26,18 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // own; settings come on top.
 func config(t *testing.T, set map[string]string) Config {
 	t.Helper()
-	prefix := t.TempDir()
-	flags := map[string]string{
-		"admin_listen": "127.0.0.1:0", "cluster_listen": "127.0.0.1:0", "status_listen": "127.0.0.1:0", "database": "sqlite",
-	}
-	for key, value := range set {
-		flags[key] = value
-	}
-	s, _, err := settings.Load(settings.Source{Command: "controlplane", Prefix: prefix, Flags: flags, SearchPaths: []string{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(prefix, "gibbon.db")
+	path := filepath.Join(t.TempDir(), "gibbon.db")
 	if _, err := sqlstore.NewSQLiteMigrator(path, sqlstore.MigratorOptions{}).Bootstrap(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -45,11 +34,27 @@ func config(t *testing.T, set map[string]string) Config {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return configOn(t, st, set)
+}
+
+// configOn is config over a store, which it closes in the end.
+func configOn(t testing.TB, st store.Store, set map[string]string) Config {
+	t.Helper()
 	t.Cleanup(func() {
 		if err := st.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+	flags := map[string]string{
+		"admin_listen": "127.0.0.1:0", "cluster_listen": "127.0.0.1:0", "status_listen": "127.0.0.1:0", "database": "sqlite",
+	}
+	for key, value := range set {
+		flags[key] = value
+	}
+	s, _, err := settings.Load(settings.Source{Command: "controlplane", Prefix: t.TempDir(), Flags: flags, SearchPaths: []string{}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	catalogue, err := schema.Load(schema.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -120,11 +120,13 @@ func (c *ControlPlane) publishLoop(ctx context.Context) {
 			return
 		case v = <-c.changes:
 		}
-		wait := mergeWindow
+		began := time.Now()
+		err := c.publish(ctx)
+		wait := min(max(mergeWindow, mergeShare*time.Since(began)), mergeLimit)
 		if c.cfg.InProcess != nil {
 			wait = 0 // whoever wrote waits to see it live
 		}
-		if err := c.publish(ctx); err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil {
 			c.cfg.Log.Error("configuration not published", "config_version", v.Number, "error", err)
 			wait = compileRetry
 			select { // try again, unless a newer version is there by then

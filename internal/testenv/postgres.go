@@ -27,6 +27,11 @@ type Postgres struct {
 	folder string // everything of this server, removed by Close
 	data   string // the cluster, in folder
 
+	// Durable makes the next Start one of a server that syncs what it commits to
+	// the disk, as servers do unless they are told otherwise. It is for what
+	// measures: tests lose nothing without.
+	Durable bool
+
 	mu   sync.Mutex
 	port int      // 0 until the first start has chosen one
 	run  *process // nil while stopped
@@ -109,13 +114,18 @@ func (p *Postgres) Start() error {
 }
 
 func (p *Postgres) launch() (*process, error) {
-	// Losing the machine loses the test anyway, so nothing is synced to disk.
+	// Losing the machine loses a test anyway, so nothing is synced to disk.
 	// Commits still reach the operating system before they are acknowledged
 	// (synchronous_commit stays on): a test that kills the server must find
 	// afterwards what it was promised.
-	run, err := launch(p.as, p.folder, p.binary, "-D", p.data,
-		"-h", "127.0.0.1", "-p", strconv.Itoa(p.port), "-c", "unix_socket_directories=",
-		"-F", "-c", "full_page_writes=off", "-c", "max_connections=400", "-c", "logging_collector=off")
+	args := []string{
+		"-D", p.data, "-h", "127.0.0.1", "-p", strconv.Itoa(p.port), "-c", "unix_socket_directories=",
+		"-c", "max_connections=400", "-c", "logging_collector=off",
+	}
+	if !p.Durable {
+		args = append(args, "-F", "-c", "full_page_writes=off")
+	}
+	run, err := launch(p.as, p.folder, p.binary, args...)
 	if err != nil {
 		return nil, err
 	}

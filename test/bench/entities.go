@@ -50,6 +50,7 @@ func (l *lab) measureEntities(ctx context.Context) error {
 		return fmt.Errorf("%w: make bench installs PostgreSQL where it can", err)
 	}
 	l.closers = append(l.closers, server.Close)
+	server.Durable = true // what a write costs depends on it
 	if err := server.Start(); err != nil {
 		return err
 	}
