@@ -553,7 +553,7 @@ func (t *tx) delete(root key, expired bool) error {
 		return err
 	}
 	falling, err := t.entities(doomed+`select `+columns+` from doomed d join entity e on e.kind = d.kind and e.id = d.id
-		order by e.kind, e.id`+t.ses.store.d.lockDoomed, root.kind, root.id)
+		order by d.kind, d.id`+t.ses.store.d.lockDoomed, root.kind, root.id)
 	if err != nil {
 		return err
 	}
@@ -647,7 +647,7 @@ func (t *tx) referrers(root key, falling []store.Entity) ([]referrer, error) {
 	var found []referrer
 	err := t.ses.query(doomed+`select r.kind, r.id, r.field, r.rule, r.target_kind, r.target_id
 		from reference r join doomed d on r.target_kind = d.kind and r.target_id = d.id
-		where r.rule <> 'cascade' order by r.kind, r.id, r.field`, []any{root.kind, root.id}, func(rows *sql.Rows) error {
+		where r.rule <> 'cascade' order by d.kind, d.id, r.kind, r.id, r.field`, []any{root.kind, root.id}, func(rows *sql.Rows) error {
 		var r referrer
 		err := rows.Scan(&r.from.kind, &r.from.id, &r.field, &r.rule, &r.target.kind, &r.target.id)
 		if !falls[r.from] {
