@@ -6,6 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	schemapb "github.com/gibbon-gateway/gibbon/gen/gibbon/schema/v1"
 )
 
 // ruleKinds are the words for kinds of fields in testdata/rules.
@@ -75,5 +79,41 @@ func TestRuleGoldens(t *testing.T) {
 			}
 			compareGolden(t, path, b.Bytes())
 		})
+	}
+}
+
+// noRules are the words of a field that refuse nothing by themselves, or whose
+// rules take more than one entity to be seen: those are pinned where the Admin
+// API is.
+var noRules = map[protoreflect.Name]string{
+	"type": "", "default": "", "auto": "", "auto_update": "", "unique": "", "unique_across_ws": "", "encrypted": "", "transient": "", "hidden": "", "description": "",
+	"deprecation": "", "searchable": "", "flavors": "", "no_path": "", "snapshot_format": "", "on_delete": "",
+	"immutable": "takes a stored entity", "reference": "takes another entity", "keys": "takes a map", "values": "takes a map",
+	"not_path": "takes the paths of entities", "not_subschema": "takes subschemas",
+}
+
+// TestEveryRuleHasAGolden asks that each rule of a field, and each check of a
+// record, is in testdata/rules.
+func TestEveryRuleHasAGolden(t *testing.T) {
+	files, err := filepath.Glob("testdata/rules/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var used strings.Builder
+	for _, path := range files {
+		in := readSections(t, path)
+		used.WriteString(" " + pick(in, "schema") + " " + pick(in, "checks"))
+	}
+	for message, skip := range map[protoreflect.ProtoMessage]map[protoreflect.Name]string{&schemapb.Field{}: noRules, &schemapb.Check{}: {"flavors": ""}} {
+		fields := message.ProtoReflect().Descriptor().Fields()
+		for i := range fields.Len() {
+			name := fields.Get(i).Name()
+			if _, no := skip[name]; no {
+				continue
+			}
+			if text := used.String(); !strings.Contains(text, " "+string(name)+":") && !strings.Contains(text, " "+string(name)+" {") {
+				t.Errorf("no file in testdata/rules has the word %s", name)
+			}
+		}
 	}
 }

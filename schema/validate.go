@@ -58,6 +58,9 @@ func (f *failures) document() Document {
 }
 
 func (f *failures) error() error {
+	if f.whole != "" { // an entity stands in no place of its own
+		f.entity = append([]string{f.whole}, f.entity...)
+	}
 	if len(f.entity) == 0 && len(f.fields) == 0 {
 		return nil
 	}

@@ -96,6 +96,7 @@ var entitySuites = []entitySuite{
 			"sources": `{"protocols":["tcp"],"paths":null}`, "destinations": `{"protocols":["tcp"],"paths":null}`,
 		},
 		broken: map[string]string{
+			"second_regex":     `{"paths":["/a","~/("]}`,
 			"empty_segment":    `{"paths":["/a","a//b"]}`,
 			"header_host":      `{"headers":{"Host":["a"]}}`,
 			"header_name":      `{"headers":{"a b":["a"]}}`,
@@ -148,7 +149,7 @@ var entitySuites = []entitySuite{
 			"not_enabled":     `{"name":"nonsense"}`,
 			"no_name":         `{"name":"(absent)"}`,
 			"config_no_json":  `{"config":"x"}`,
-			"config_unknown":  `{"config":{"path":"/tmp/a","nonsense":1}}`,
+			"config_unknown":  `{"config":{"path":"/tmp/a","garbage":1}}`,
 			"config_missing":  `{"config":null}`,
 			"config_required": `{"config":{}}`,
 			"scope":           `{"name":"key-auth","config":null,"consumer":{"id":"` + consumerID + `"}}`,
