@@ -272,7 +272,7 @@ func (j *judge) inside(f *field, v Document) Document {
 		}
 	case typeInteger:
 		kind, text = KindNumber, "expected an integer"
-		if !f.fits(v) {
+		if !f.fits(v) && !f.outOfRange(v) {
 			return String(text)
 		}
 	case typeArray:
@@ -310,6 +310,14 @@ func (j *judge) inside(f *field, v Document) Document {
 func (f *field) fits(v Document) bool {
 	n, ok := v.Int()
 	return ok && (f.bits != 32 || math.MinInt32 <= n && n <= math.MaxInt32)
+}
+
+// outOfRange reports a whole number that its range refuses, however long it is:
+// Kong takes any for an integer, and has the range speak.
+func (f *field) outOfRange(v Document) bool {
+	n, ok := v.Float()
+	b := f.rules.GetBetween()
+	return ok && v.Kind() == KindNumber && n == math.Trunc(n) && b != nil && (n < b.GetMin() || n > b.GetMax())
 }
 
 // element is field for what stands in an array or map, where null is never a

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,7 +14,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
 	schemapb "github.com/gibbon-gateway/gibbon/gen/gibbon/schema/v1"
@@ -612,11 +610,10 @@ func (f *ruleField) breaks() []broken {
 	}
 	if b := r.GetBetween(); b != nil {
 		add("below", b.GetMin()-1)
-		if f.desc.Kind() != protoreflect.Int32Kind || b.GetMax() < math.MaxInt32 {
-			add("above", b.GetMax()+1)
-		}
+		add("above", b.GetMax()+1)
 		if f.typ == "integer" {
 			add("a fraction", b.GetMin()+0.5)
+			add("far above", 99999999999)
 		}
 	}
 	if r.Gt != nil {
