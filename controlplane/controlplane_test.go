@@ -120,6 +120,18 @@ func TestServes(t *testing.T) {
 	if got := get(status + "/status"); !strings.Contains(got, `"config_version":20`) {
 		t.Errorf("/status: %s", got)
 	}
+	for target, want := range map[string][]string{
+		"/status?unit=b":  {`200 {`, `"connections_accepted":`, `"kong":{"allocated_slabs":0,`, `"http_allocated_gc":`, `"database":{"reachable":true}`},
+		"/status?unit=x":  {`400 {"message":"invalid unit 'x' (expected 'k/K', 'm/M', or 'g/G')"}`},
+		"/status/dns":     {`501 {"message":"not implemented with the legacy DNS client"}`},
+		"/status/nothing": {`404 {"message":"Not found"}`},
+	} {
+		for _, part := range want {
+			if got := get(status + target); !strings.Contains(got, part) {
+				t.Errorf("%s: %s, want %s", target, got, part)
+			}
+		}
+	}
 	if got := get(status + "/metrics"); !strings.Contains(got, "gibbon_config_version 20\n") {
 		t.Errorf("/metrics: no version 20 in\n%s", got)
 	}

@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/gibbon-gateway/gibbon/controlplane/admin"
 	"github.com/gibbon-gateway/gibbon/controlplane/publish"
 )
 
@@ -20,14 +22,9 @@ const pingLimit = 2 * time.Second
 // ask. It is ready when the database answers.
 func (c *ControlPlane) statusHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
-		position, _ := c.publisher.Published()
-		answer(w, http.StatusOK, map[string]any{
-			"database":       map[string]any{"reachable": c.reachable(r.Context())},
-			"config_version": position.Version,
-			"config_hash":    position.Hash,
-			"data_planes":    connected(c.publisher.Nodes()),
-		})
+	mux.HandleFunc("GET /status", c.status)
+	mux.HandleFunc("GET /status/dns", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusNotImplemented, map[string]any{"message": admin.NoDNSStatus})
 	})
 	mux.HandleFunc("GET /status/ready", func(w http.ResponseWriter, r *http.Request) {
 		if !c.reachable(r.Context()) {
@@ -41,6 +38,24 @@ func (c *ControlPlane) statusHandler() http.Handler {
 		answer(w, http.StatusNotFound, map[string]any{"message": "Not found"})
 	})
 	return mux
+}
+
+// status is the Admin API's GET /status, and what is published.
+func (c *ControlPlane) status(w http.ResponseWriter, r *http.Request) {
+	body, err := c.admin.StatusBody(r.Context(), r.URL.Query())
+	if wrong := (*admin.Error)(nil); errors.As(err, &wrong) {
+		answer(w, wrong.Status, map[string]any{"message": wrong.Message})
+		return
+	}
+	if err != nil {
+		answer(w, http.StatusInternalServerError, map[string]any{"message": "An unexpected error occurred"})
+		return
+	}
+	position, _ := c.publisher.Published()
+	body["config_version"] = position.Version
+	body["config_hash"] = position.Hash
+	body["data_planes"] = connected(c.publisher.Nodes())
+	answer(w, http.StatusOK, body)
 }
 
 // metrics are the control plane's.

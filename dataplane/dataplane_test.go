@@ -169,6 +169,7 @@ func TestServeAndDrain(t *testing.T) {
 	for target, want := range map[string]string{
 		"/status?unit=x":   `400 {"message":"invalid unit 'x' (expected 'k/K', 'm/M', or 'g/G')"}`,
 		"/status?scale=-1": `400 {"message":"scale must be equal or greater than 0"}`,
+		"/status/dns":      `501 {"message":"not implemented with the legacy DNS client"}`,
 		"/nothing":         `404 {"message":"Not found"}`,
 	} {
 		if code, body := n.get(status + target); fmt.Sprintf("%d %s", code, body) != want {

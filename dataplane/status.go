@@ -24,6 +24,9 @@ const maxStatusBody = 4 << 10
 func (d *DataPlane) statusHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", d.status)
+	mux.HandleFunc("GET /status/dns", func(w http.ResponseWriter, _ *http.Request) {
+		say(w, http.StatusNotImplemented, "not implemented with the legacy DNS client")
+	})
 	mux.HandleFunc("GET /status/ready", d.readiness)
 	mux.HandleFunc("POST /status/ready", d.setReadiness)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(d.metrics(), promhttp.HandlerOpts{}))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"runtime"
 	"strconv"
@@ -30,11 +31,49 @@ type sizeFormat struct {
 // Status implements adminpb.NodeServer. It is answered when the database is
 // away, which is then what it says.
 func (n *node) Status(ctx context.Context, in *adminpb.StatusRequest) (*adminpb.DocumentResponse, error) {
-	f, err := sizeFormatOf(carried(ctx), in)
+	unit, scale := in.GetUnit(), ""
+	if in.Scale != nil {
+		scale = strconv.Itoa(int(in.GetScale()))
+	}
+	if c := carried(ctx); c != nil {
+		unit, _ = last(c.query, "unit")
+		scale, _ = last(c.query, "scale")
+	}
+	body, err := n.server.status(ctx, unit, scale)
 	if err != nil {
 		return nil, err
 	}
-	s := n.server
+	d, err := fromJSON(body)
+	if err != nil {
+		return nil, fmt.Errorf("describe the status: %w", err)
+	}
+	return documentAnswer(ctx, d)
+}
+
+// StatusBody is what GET /status answers to the arguments of a query, by member,
+// for a listener that asks nobody who they are. An *Error says what is wrong with
+// the arguments.
+func (s *Server) StatusBody(ctx context.Context, query url.Values) (map[string]any, error) {
+	unit, _ := last(query, "unit")
+	scale, _ := last(query, "scale")
+	body, err := s.status(ctx, unit, scale)
+	if err != nil {
+		return nil, err
+	}
+	members := make(map[string]any, len(body))
+	for _, m := range body {
+		members[m.name] = m.value
+	}
+	return members, nil
+}
+
+// status describes the node, with sizes in a unit and with so many digits; empty
+// texts are Kong's defaults.
+func (s *Server) status(ctx context.Context, unit, scale string) (object, error) {
+	f, err := sizeFormatOf(unit, scale)
+	if err != nil {
+		return nil, err
+	}
 	c := s.traffic.counts()
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
@@ -67,28 +106,19 @@ func (n *node) Status(ctx context.Context, in *adminpb.StatusRequest) (*adminpb.
 	if s.cfg.ConfigurationHash != nil {
 		body = append(body, member{"configuration_hash", shortHash(s.cfg.ConfigurationHash())})
 	}
-	d, err := fromJSON(body)
-	if err != nil {
-		return nil, fmt.Errorf("describe the status: %w", err)
-	}
-	return documentAnswer(ctx, d)
+	return body, nil
 }
+
+// NoDNSStatus is what GET /status/dns says, on the status listener too.
+const NoDNSStatus = "not implemented with the legacy DNS client"
 
 // DNSStatus implements adminpb.NodeServer.
 func (n *node) DNSStatus(context.Context, *adminpb.DNSStatusRequest) (*adminpb.DocumentResponse, error) {
-	return nil, plain(http.StatusNotImplemented, "not implemented with the legacy DNS client")
+	return nil, plain(http.StatusNotImplemented, NoDNSStatus)
 }
 
 // sizeFormatOf reads the arguments unit and scale.
-func sizeFormatOf(c *carrier, in *adminpb.StatusRequest) (sizeFormat, error) {
-	unit, scale := in.GetUnit(), ""
-	if in.Scale != nil {
-		scale = strconv.Itoa(int(in.GetScale()))
-	}
-	if c != nil {
-		unit, _ = last(c.query, "unit")
-		scale, _ = last(c.query, "scale")
-	}
+func sizeFormatOf(unit, scale string) (sizeFormat, error) {
 	f := sizeFormat{'m', 2}
 	if unit != "" {
 		f.unit = strings.ToLower(unit)[0]
