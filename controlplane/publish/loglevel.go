@@ -50,6 +50,8 @@ func (s *Server) LogLevel(ctx context.Context, id string, call LogLevelCall) (Lo
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(c.calls, nonce)
+		// Whoever was told that it failed must not see it happen later.
+		c.queue = slices.DeleteFunc(c.queue, func(m *clusterpb.FollowResponse) bool { return m.GetLogLevel().GetNonce() == nonce })
 	}()
 	c.poke()
 	select {

@@ -179,3 +179,17 @@ func TestLogLevelCallsAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// TestLogLevelTooLate asks a node that is busy with a snapshot: what was reported
+// as failed must not be asked for later.
+func TestLogLevelTooLate(t *testing.T) {
+	bubble(t, Config{}, func(t *testing.T, r *rig) {
+		p := r.join(hello(nodeA, able))
+		r.publish("e", 1, content(strings.Repeat("x", 4<<20)))
+		if out := <-r.ask(nodeA, LogLevelCall{Level: "debug"}); !errors.Is(out.err, context.DeadlineExceeded) {
+			t.Fatalf("a node that reads nothing: %v", out.err)
+		}
+		p.ack(p.manifest())
+		p.quiet()
+	})
+}
