@@ -74,7 +74,8 @@ func (c *ControlPlane) Close() error {
 }
 
 // Reload takes up renewed certificates of the listeners, who may call the Admin
-// API, and without a database the declarative configuration. After an error what was in force stays.
+// API, and without a database the declarative configuration. After an error,
+// which it logs, what was in force stays.
 func (c *ControlPlane) Reload(ctx context.Context, s *settings.Settings) {
 	// What came by the Admin API since is replaced, as by a new start; without a
 	// file there is nothing to replace it with.
@@ -100,11 +101,13 @@ func (c *ControlPlane) Reload(ctx context.Context, s *settings.Settings) {
 // noticed hands the newest version to the publish loop, in place of one that it
 // has not come to.
 func (c *ControlPlane) noticed(v store.Version) {
-	select {
-	case <-c.changes:
-	default:
+	for {
+		select {
+		case c.changes <- v: // capacity 1; the publish loop puts back what failed
+			return
+		case <-c.changes:
+		}
 	}
-	c.changes <- v // capacity 1, and this is its only sender
 }
 
 // publishLoop compiles and publishes each version that it is told of. The first
