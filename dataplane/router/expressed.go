@@ -72,6 +72,9 @@ func peersOf(list []*entitypb.Peer, flaw func(error)) []peer {
 				flaw(err)
 				continue
 			}
+			if network.Addr().Is4In6() && network.Bits() >= 96 { // ends are compared as IPv4
+				network = netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-96)
+			}
 			p.network = network.Masked()
 		}
 		peers = append(peers, p)
@@ -81,8 +84,9 @@ func peersOf(list []*entitypb.Peer, flaw func(error)) []peer {
 
 // admitsPeer says whether one of the entries is about an end of a connection.
 func admitsPeer(peers []peer, end netip.AddrPort) bool {
+	addr := end.Addr().Unmap().WithZone("") // no network contains an address with a zone
 	return slices.ContainsFunc(peers, func(p peer) bool {
-		return (!p.network.IsValid() || p.network.Contains(end.Addr().Unmap())) && (p.port < 0 || p.port == int32(end.Port()))
+		return (!p.network.IsValid() || p.network.Contains(addr)) && (p.port < 0 || p.port == int32(end.Port()))
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -392,5 +393,26 @@ func BenchmarkExpressions(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestPeers compares addresses in the form in which they mean the same.
+func TestPeers(t *testing.T) {
+	r, err := New([]*entitypb.Route{
+		route("four", func(r *entitypb.Route) { r.Sources = []*entitypb.Peer{{Ip: proto.String("::ffff:10.0.0.0/104")}} }),
+		route("one", func(r *entitypb.Route) { r.Sources = []*entitypb.Peer{{Ip: proto.String("::ffff:192.0.2.1")}} }),
+		route("link", func(r *entitypb.Route) { r.Sources = []*entitypb.Peer{{Ip: proto.String("fe80::/10")}} }),
+	}, nil, Options{Flavor: Expressions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for source, want := range map[string]string{
+		"10.1.2.3:1": "four", "[::ffff:10.1.2.3]:1": "four", "192.0.2.1:1": "one", "192.0.2.2:1": "",
+		"[fe80::1%eth0]:1": "link", "[2001:db8::1]:1": "",
+	} {
+		m, _ := r.Match(&Request{Method: "GET", Scheme: "http", Path: "/", Source: netip.MustParseAddrPort(source)})
+		if got := m.Route.GetName(); got != want {
+			t.Errorf("%s matches %q, want %q", source, got, want)
+		}
 	}
 }
