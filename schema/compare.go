@@ -135,12 +135,17 @@ func maskedRecord(rec *record, v Document) Document {
 	return Object(members...)
 }
 
+// Secret reports that the values of a field are secrets.
+func (s *Schema) Secret(field string) bool {
+	f := s.record.byName[field]
+	return f != nil && f.rules.GetEncrypted()
+}
+
 // Label is what people call an entity: its endpoint key, unless that is a
 // secret, else its name; "" when it has neither.
 func (s *Schema) Label(stored Document) string {
 	for _, name := range []string{s.EndpointKey(), "name"} {
-		f := s.record.byName[name]
-		if f == nil || f.rules.GetEncrypted() {
+		if s.record.byName[name] == nil || s.Secret(name) {
 			continue
 		}
 		if text := stored.Get(name).Text(); strings.TrimSpace(text) != "" {

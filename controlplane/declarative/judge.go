@@ -59,7 +59,11 @@ func (p *parser) distinguish(e *entity) {
 	}
 	for _, v := range values {
 		if p.taken[v] != nil {
-			e.broken = schema.String(fmt.Sprintf("uniqueness violation: '%s' entity with %s set to '%s' already declared", v.kind, v.field, v.text))
+			text := v.text
+			if e.schema.Secret(v.field) {
+				text = schema.Masked // the log and the terminal show it
+			}
+			e.broken = schema.String(fmt.Sprintf("uniqueness violation: '%s' entity with %s set to '%s' already declared", v.kind, v.field, text))
 			return
 		}
 	}

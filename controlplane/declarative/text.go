@@ -22,6 +22,8 @@ const (
 	// maxRepeated is how many values aliases may repeat: a few lines of them can
 	// stand for billions.
 	maxRepeated = 1 << 20
+	// maxDigits is how long a number may be: to read one takes the square of that.
+	maxDigits = 1100
 )
 
 // decode reads a text as JSON when it begins like an object of JSON, and as
@@ -206,7 +208,10 @@ func scalar(n *yaml.Node) (schema.Document, error) {
 		}
 		return schema.Bool(b), nil
 	case "!!int":
-		i, ok := new(big.Int).SetString(strings.ReplaceAll(text, "_", ""), 0)
+		i, ok := new(big.Int), len(text) <= maxDigits
+		if ok {
+			i, ok = i.SetString(strings.ReplaceAll(text, "_", ""), 0)
+		}
 		if !ok || i.BitLen() > 1024 {
 			return schema.Document{}, fmt.Errorf("line %d: not a number that can be read", n.Line)
 		}
