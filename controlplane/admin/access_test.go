@@ -124,6 +124,8 @@ func TestOnlyObserving(t *testing.T) {
 	}{
 		{"/", 200}, {"/status", 200}, {"/endpoints", 200}, {"/timers", 200}, {"/schemas/services", 200}, {"/plugins/enabled", 200},
 		{"/services", 403}, {"/consumers", 403}, {"/key-auths", 403}, {"/tags", 403}, {"/plugins/x", 403},
+		// Which workspaces there are is nothing to observe either.
+		{"/default/services", 403}, {"/nowhere/services", 403}, {"/workspaces", 403},
 	} {
 		if code, _, out := callAs(t, s, "GET", tt.target, "", "Kong-Admin-Token", mon); code != tt.want {
 			t.Errorf("GET %s: %d %s, want %d", tt.target, code, out, tt.want)

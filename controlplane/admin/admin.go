@@ -84,8 +84,8 @@ type Config struct {
 	ConfigurationHash func() string
 
 	// GUIOrigins are the addresses of the admin GUI, whose pages may drive this
-	// API; of each only scheme, host and port count. None: pages of the same host may, whatever their
-	// port.
+	// API; of each only scheme, host and port count. None: pages of the same host
+	// may, whatever their port.
 	GUIOrigins []string
 
 	// AllowedHosts are names, besides loopback ones, under which a listener on a

@@ -62,7 +62,9 @@ func (d *config) LoadConfig(ctx context.Context, in *adminpb.LoadConfigRequest) 
 		return nil, errHasDatabase()
 	}
 	c := carried(ctx)
-	version, err := d.load(ctx, c, in)
+	loading, cancel := context.WithTimeout(ctx, loadTime)
+	defer cancel()
+	version, err := d.load(loading, c, in)
 	var invalid *declarative.Error
 	switch {
 	case errors.Is(err, declarative.ErrSame):
@@ -78,7 +80,7 @@ func (d *config) LoadConfig(ctx context.Context, in *adminpb.LoadConfigRequest) 
 			flat = slices.Contains([]string{"true", "1", "on", "yes"}, text)
 		}
 		return nil, errDeclarative(invalid, flat)
-	case errors.Is(err, context.DeadlineExceeded):
+	case err != nil && errors.Is(loading.Err(), context.DeadlineExceeded):
 		return nil, errLoadTime(err)
 	case err != nil:
 		return nil, err
@@ -99,8 +101,6 @@ func (d *config) LoadConfig(ctx context.Context, in *adminpb.LoadConfigRequest) 
 // "config", or a body that says which format it has; YAML is the whole body.
 func (d *config) load(ctx context.Context, c *carrier, in *adminpb.LoadConfigRequest) (store.Version, error) {
 	loader := d.server.cfg.Declarative
-	ctx, cancel := context.WithTimeout(ctx, loadTime)
-	defer cancel()
 	text, given := in.GetConfig(), in.GetConfig() != ""
 	ifChanged := in.GetCheckHash()
 	if c != nil {

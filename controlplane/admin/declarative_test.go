@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
@@ -300,4 +302,44 @@ func TestConfigOverGRPC(t *testing.T) {
 	if _, err = client.LoadConfig(t.Context(), &adminpb.LoadConfigRequest{}); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("nothing: %v", err)
 	}
+}
+
+// TestNoConfig sends a body without a configuration in it.
+func TestNoConfig(t *testing.T) {
+	s := newFileServer(t)
+	for _, body := range []string{`{}`, `{"config":""}`, `{"config":null}`} {
+		code, _, got := call(t, s, http.MethodPost, "/config", "", body)
+		if want := `{"message":"expected a declarative configuration"}`; code != http.StatusBadRequest || got != want {
+			t.Errorf("%s: %d %s, want 400 %s", body, code, got, want)
+		}
+	}
+}
+
+// stuck is a store that never gets anything done.
+type stuck struct{ store.Store }
+
+func (stuck) Update(ctx context.Context, _ string, _ func(store.Tx) error) (store.Version, error) {
+	<-ctx.Done()
+	return store.Version{}, store.ErrUnavailable
+}
+
+// TestLoadTime gives a configuration its own time, which is longer than that of
+// other calls.
+func TestLoadTime(t *testing.T) {
+	known := catalogue(t)
+	synctest.Test(t, func(t *testing.T) {
+		s, err := admin.New(admin.Config{Catalogue: known, Declarative: declarative.NewLoader(stuck{}, known)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		began := time.Now()
+		code, _, got := call(t, s, http.MethodPost, "/config", "", `{"_format_version":"3.0"}`)
+		if want := `{"message":"Timed out while loading configuration"}`; code != http.StatusGatewayTimeout || got != want {
+			t.Errorf("a load without end: %d %s, want 504 %s", code, got, want)
+		}
+		if took := time.Since(began); took != time.Minute {
+			t.Errorf("it took %s, want a minute", took)
+		}
+	})
 }

@@ -194,8 +194,8 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request, out *reply, at *
 	if !ok {
 		return errNotFound()
 	}
-	// Who has not said who they are learns nothing of what there is.
-	if _, asked := callerOf(r.Context()); asked {
+	// Who may not see entities learns nothing of which workspaces there are.
+	if who, _ := callerOf(r.Context()); permission(who.role) >= read {
 		if err := s.known(r.Context(), workspace); err != nil {
 			return err
 		}

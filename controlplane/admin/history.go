@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -238,26 +237,14 @@ func (v *versions) Rollback(ctx context.Context, in *adminpb.RollbackRequest) (*
 
 // rollbackTarget reads which version a call wants back.
 func rollbackTarget(c *carrier, in *adminpb.RollbackRequest) (uint64, error) {
-	text := ""
-	switch {
-	case c == nil && in.Version != nil:
+	if c == nil && in.Version != nil {
 		return in.GetVersion(), nil
-	case c == nil:
-	case !c.body.IsAbsent():
-		given := c.body.Get("version")
-		if text = given.Text(); text == "" && !given.IsAbsent() && !given.IsNull() {
-			return 0, violation("expected the number of a version", "version")
-		}
-	case strings.HasPrefix(c.contentType, multipartType):
-		return 0, errContentType()
-	default:
-		form, err := url.ParseQuery(string(c.form))
-		if err != nil {
-			return 0, schema.ErrBadForm
-		}
-		text = form.Get("version")
 	}
-	if text == "" {
+	text, given := "", false
+	if c != nil {
+		text, given = argumentOf(c, "version")
+	}
+	if !given || text == "" {
 		return 0, violation("required field missing", "version")
 	}
 	n, err := strconv.ParseUint(text, 10, 64)

@@ -225,6 +225,9 @@ func TestRollbackRefused(t *testing.T) {
 	must(t, limited, 200, "POST", "/config/rollback", "", `{"version":1}`)
 	must(t, limited, 200, "GET", "/services/a", "", "")
 
+	const form = "--x\r\nContent-Disposition: form-data; name=\"version\"\r\n\r\n1\r\n--x--\r\n"
+	must(t, limited, 200, "POST", "/config/rollback", "multipart/form-data; boundary=x", form)
+
 	// A version that is no longer kept.
 	if _, err := st.Prune(t.Context(), store.Retention{Versions: 2}); err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -139,10 +138,15 @@ func (n *node) SetDataPlaneLogLevel(ctx context.Context, in *adminpb.SetDataPlan
 // ResetDataPlaneLogLevel implements adminpb.NodeServer.
 func (n *node) ResetDataPlaneLogLevel(ctx context.Context, in *adminpb.DataPlaneLogLevelRequest) (*adminpb.DataPlaneLogLevelResponse, error) {
 	out, err := n.dataPlaneLevel(ctx, in.GetNodeId(), &LevelChange{})
+	if err != nil {
+		return nil, err
+	}
+	telemetry.Notice(ctx, n.server.cfg.Log, "log level of a data plane set back", "node", in.GetNodeId(), "level_now", out.GetCurrentLevel(),
+		"actor", actorOf(ctx))
 	if c := carried(ctx); c != nil {
 		c.status = http.StatusNoContent
 	}
-	return out, err
+	return out, nil
 }
 
 // dataPlaneLevel asks a data plane. Whatever hinders it is Kong's 500.
@@ -196,8 +200,12 @@ func argument(c *carrier, name string) (string, bool) {
 
 // argumentOf finds an argument in the body of a REST call.
 func argumentOf(c *carrier, name string) (string, bool) {
-	if v := c.body.Get(name); !v.IsAbsent() && !v.IsNull() {
-		return cmp.Or(v.Text(), v.String()), true
+	switch v := c.body.Get(name); v.Kind() {
+	case schema.Absent, schema.KindNull:
+	case schema.KindString:
+		return v.Text(), true
+	default:
+		return v.String(), true
 	}
 	return schema.FormValue(c.contentType, c.form, name)
 }

@@ -18,7 +18,7 @@ import (
 
 // paths knows every path of the REST API: those of the entities, which follow
 // from the catalogue, and the fixed ones, which follow from the annotations of
-// the Node service. It never changes.
+// all other services. It never changes once the server is made.
 type paths struct {
 	catalogue *schema.Catalogue
 	fixed     []fixedPath
@@ -26,7 +26,8 @@ type paths struct {
 	singular  map[string]map[string]nested // by the entity's path, then by the foreign field
 }
 
-// fixedPath is a path of the Node service. A segment of "" is a variable.
+// fixedPath is a path that does not follow from the catalogue. A segment of "" is
+// a variable.
 type fixedPath struct {
 	segments []string
 	template string

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"runtime/debug"
 	"time"
@@ -149,12 +150,18 @@ func (s *Server) guardStream(server any, stream grpc.ServerStream, info *grpc.St
 // for each exchange with its database.
 const callTime = 30 * time.Second
 
+// longCalls are those that write a whole configuration, and how long they may take.
+var longCalls = map[string]time.Duration{
+	adminpb.Declarative_LoadConfig_FullMethodName: loadTime + callTime, // to load it, and to show it
+	adminpb.History_Rollback_FullMethodName:       loadTime,
+}
+
 // observe turns every error into one of Kong's, logs what clients are not told,
 // and makes a panic cost one call. Calls over gRPC get their line in the access
 // log here, REST calls get theirs from the edge.
 func (s *Server) observe(ctx context.Context, in any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (out any, err error) {
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(longCalls[info.FullMethod], callTime))
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
