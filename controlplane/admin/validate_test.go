@@ -32,24 +32,24 @@ func TestValidate(t *testing.T) {
 			}
 			post := "POST " + suite.collection(t)
 			cases := suite.cases(t, s)
-			judged := 0
+			judged := map[string]bool{} // by body: many cases begin with the same
 			for _, name := range slices.Sorted(maps.Keys(cases)) {
 				for _, request := range cases[name] {
 					request = request[max(0, strings.Index(request, post)):] // behind the title
 					line, text, _ := strings.Cut(request, "\n")
-					if line != post || !strings.HasPrefix(text, "{") {
+					if line != post || !strings.HasPrefix(text, "{") || judged[text] {
 						continue
 					}
+					judged[text] = true
 					var body object
 					if err := json.Unmarshal([]byte(text), &body); err != nil {
 						t.Fatalf("%s: %v", text, err)
 					}
-					judged++
 					c.compare(&suite, name, body)
 				}
 			}
-			if judged < 5 && !suite.off {
-				t.Errorf("only %d bodies", judged)
+			if len(judged) < 5 && !suite.off {
+				t.Errorf("only %d bodies", len(judged))
 			}
 		})
 	}
