@@ -73,9 +73,10 @@ func (d *DataPlane) unready() string {
 		return "draining"
 	case h == nil:
 		return "no configuration available (configuration hash is not initialized)"
-	case h.empty && d.cfg.Dial == nil:
-		// A node that was just enrolled must not draw traffic away from others. On
-		// a machine with both planes an empty configuration is where one begins.
+	case h.empty && (d.cfg.Dial == nil || d.cfg.Settings.Database == "off"):
+		// A node that was just enrolled must not draw traffic away from others, nor
+		// one that waits for its file. With a database and both planes on a
+		// machine an empty configuration is where one begins.
 		return "no configuration available (empty configuration present)"
 	}
 	return ""
