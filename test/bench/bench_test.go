@@ -50,7 +50,7 @@ func wanted(err error, part string) bool {
 	return err != nil && strings.Contains(err.Error(), part)
 }
 
-func TestParseResident(t *testing.T) {
+func TestParseMemory(t *testing.T) {
 	for _, tt := range []struct {
 		name, in string
 		want     int64
@@ -59,11 +59,12 @@ func TestParseResident(t *testing.T) {
 		{"plain", "Name:\tgibbon\nVmHWM:\t  9999 kB\nVmRSS:\t   20480 kB\nThreads:\t7\n", 20 << 20, ""},
 		{"a kernel thread", "Name:\tkworker\nThreads:\t1\n", 0, "no line VmRSS"},
 		{"another unit", "VmRSS:\t20 MB\n", 0, "unknown unit"},
+		{"a longer name", "VmRSSX:\t20 kB\n", 0, "no line VmRSS"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := parseResident([]byte(tt.in))
+			got, err := parseMemory([]byte(tt.in), residentNow)
 			if got != tt.want || !wanted(err, tt.fault) {
-				t.Errorf("parseResident(%q) = %d, %v; want %d, error with %q", tt.in, got, err, tt.want, tt.fault)
+				t.Errorf("parseMemory(%q) = %d, %v; want %d, error with %q", tt.in, got, err, tt.want, tt.fault)
 			}
 		})
 	}

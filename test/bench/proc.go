@@ -48,11 +48,15 @@ func parseStat(b []byte) (procStat, error) {
 	return s, nil
 }
 
-// parseResident reads the resident memory in bytes from the content of
+// What resident memory is called in /proc/PID/status: what there is of it, and
+// the most that there ever was.
+const residentNow, residentPeak = "VmRSS", "VmHWM"
+
+// parseMemory reads one of these, in bytes, from the content of
 // /proc/PID/status.
-func parseResident(b []byte) (int64, error) {
+func parseMemory(b []byte, name string) (int64, error) {
 	for line := range strings.Lines(string(b)) {
-		rest, ok := strings.CutPrefix(line, "VmRSS:")
+		rest, ok := strings.CutPrefix(line, name+":")
 		if !ok {
 			continue
 		}
@@ -66,7 +70,7 @@ func parseResident(b []byte) (int64, error) {
 		}
 		return kilobytes << 10, nil
 	}
-	return 0, errors.New("status has no line VmRSS")
+	return 0, fmt.Errorf("status has no line %s", name)
 }
 
 // family finds a process and all that descends from it. Processes that end
@@ -119,9 +123,11 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration(ticks) * tick, nil
 }
 
-// resident is the resident memory of a process and its children in bytes.
+// resident is the resident memory of a process and its children in bytes, now.
 // Pages that they share count once for each.
-func resident(pid int) (int64, error) {
+func resident(pid int) (int64, error) { return memory(pid, residentNow) }
+
+func memory(pid int, name string) (int64, error) {
 	members, err := family(pid)
 	if err != nil {
 		return 0, err
@@ -135,7 +141,7 @@ func resident(pid int) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		bytes, err := parseResident(b)
+		bytes, err := parseMemory(b, name)
 		if err != nil {
 			return 0, fmt.Errorf("process %d: %w", id, err)
 		}
