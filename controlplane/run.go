@@ -201,15 +201,7 @@ func (c *compiled) follow(r store.Reader, version store.Version) error {
 		}
 	}
 	c.compiler, c.version = snapshot.NewCompiler(c.catalogue), version
-	for e, err := range r.All() {
-		if err != nil {
-			return fmt.Errorf("read entities: %w", err)
-		}
-		if err := c.compiler.Put(e); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.compiler.PutAll(r.All())
 }
 
 // replay applies the changes up to a version. Versions have no gaps: where one is

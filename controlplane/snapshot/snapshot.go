@@ -12,8 +12,11 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
 	"google.golang.org/protobuf/proto"
@@ -64,13 +67,8 @@ type Snapshot struct {
 // names it: what is in the store was validated before it got there.
 func Compile(catalogue *schema.Catalogue, all iter.Seq2[store.Entity, error]) (*Snapshot, error) {
 	c := NewCompiler(catalogue)
-	for e, err := range all {
-		if err != nil {
-			return nil, fmt.Errorf("read entities: %w", err)
-		}
-		if err := c.Put(e); err != nil {
-			return nil, err
-		}
+	if err := c.PutAll(all); err != nil {
+		return nil, err
 	}
 	return c.Snapshot()
 }
@@ -139,25 +137,87 @@ func NewCompiler(catalogue *schema.Catalogue) *Compiler {
 // Put adds an entity, or replaces the one with its kind and id. The errors are
 // those of Compile; after one the compiler is what it was.
 func (c *Compiler) Put(e store.Entity) error {
-	one, keep, err := c.encode(e)
+	k, err := c.kind(e.Kind)
+	var one *encoded
+	if err == nil {
+		one, err = k.encode(e)
+	}
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", e.Kind, e.ID, err)
 	}
-	if !keep {
-		return nil
+	if one != nil {
+		c.put(e.Kind, one)
 	}
-	k := key{e.Kind, e.ID}
-	if old, ok := c.entities[k]; ok && old.workspace == one.workspace {
-		*old = one
-		return nil
-	}
-	c.Remove(e.Kind, e.ID)
-	of := group{e.Kind, e.Workspace}
-	// The store gives all entities in the order of ids, so this mostly appends.
-	i, _ := slices.BinarySearchFunc(c.groups[of], e.ID, byID)
-	c.groups[of] = slices.Insert(c.groups[of], i, &one)
-	c.entities[k] = &one
 	return nil
+}
+
+// chunk is how many entities PutAll holds at once.
+const chunk = 2048
+
+// PutAll is Put for many, on all cores. It reads some way past an entity that
+// is an error; those before it are put.
+func (c *Compiler) PutAll(all iter.Seq2[store.Entity, error]) error {
+	list := make([]store.Entity, 0, chunk)
+	for e, err := range all {
+		if err != nil {
+			return cmp.Or(c.putList(list), fmt.Errorf("read entities: %w", err))
+		}
+		if list = append(list, e); len(list) == chunk {
+			if err := c.putList(list); err != nil {
+				return err
+			}
+			list = list[:0]
+		}
+	}
+	return c.putList(list)
+}
+
+func (c *Compiler) putList(list []store.Entity) error {
+	type result struct {
+		one *encoded
+		err error
+	}
+	results := make([]result, len(list))
+	kinds := make([]*kind, len(list))
+	for i, e := range list {
+		kinds[i], results[i].err = c.kind(e.Kind)
+	}
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(list)) {
+		all.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(list)); i = next.Add(1) - 1 {
+				if kinds[i] != nil {
+					results[i].one, results[i].err = kinds[i].encode(list[i])
+				}
+			}
+		})
+	}
+	all.Wait()
+	for i, e := range list {
+		if err := results[i].err; err != nil {
+			return fmt.Errorf("%s %s: %w", e.Kind, e.ID, err)
+		}
+		if one := results[i].one; one != nil {
+			c.put(e.Kind, one)
+		}
+	}
+	return nil
+}
+
+// put takes an encoded entity in.
+func (c *Compiler) put(kind string, one *encoded) {
+	k := key{kind, one.id}
+	if old, ok := c.entities[k]; ok && old.workspace == one.workspace {
+		*old = *one
+		return
+	}
+	c.Remove(kind, one.id)
+	of := group{kind, one.workspace}
+	// The store gives all entities in the order of ids, so this mostly appends.
+	i, _ := slices.BinarySearchFunc(c.groups[of], one.id, byID)
+	c.groups[of] = slices.Insert(c.groups[of], i, one)
+	c.entities[k] = one
 }
 
 // Remove takes an entity out, if it is there.
@@ -176,28 +236,27 @@ func (c *Compiler) Remove(kind, id string) {
 
 func byID(e *encoded, id string) int { return strings.Compare(e.id, id) }
 
-// encode is an entity as the compiler keeps it; those that never leave the
-// control plane are not kept.
-func (c *Compiler) encode(e store.Entity) (one encoded, keep bool, err error) {
-	k, err := c.kind(e.Kind)
-	if err != nil || k.rules.GetControlOnly() {
-		return encoded{}, false, err
+// encode is an entity as the compiler keeps it; nil for one that never leaves
+// the control plane. It may be called by several goroutines.
+func (k *kind) encode(e store.Entity) (*encoded, error) {
+	if k.rules.GetControlOnly() {
+		return nil, nil
 	}
 	doc, err := schema.Parse(e.Document)
 	if err != nil {
-		return encoded{}, false, fmt.Errorf("parse: %w", err)
+		return nil, fmt.Errorf("parse: %w", err)
 	}
-	one = encoded{id: e.ID, workspace: e.Workspace, format: FormatBase}
+	one := &encoded{id: e.ID, workspace: e.Workspace, format: FormatBase}
 	if k.rules.GetWorkspaces() {
 		one.names = doc.Get(k.schema.EndpointKey()).Text()
-		return one, true, nil
+		return one, nil
 	}
 	message, err := k.schema.Message(doc)
 	if err != nil {
-		return encoded{}, false, fmt.Errorf("encode: %w", err)
+		return nil, fmt.Errorf("encode: %w", err)
 	}
 	if one.bytes, err = (proto.MarshalOptions{Deterministic: true}).Marshal(message); err != nil {
-		return encoded{}, false, fmt.Errorf("encode: %w", err)
+		return nil, fmt.Errorf("encode: %w", err)
 	}
 	if k.pluginKey != "" {
 		one.plugin = doc.Get(k.pluginKey).Text()
@@ -210,7 +269,7 @@ func (c *Compiler) encode(e store.Entity) (one encoded, keep bool, err error) {
 			one.format = max(one.format, m.format)
 		}
 	}
-	return one, true, nil
+	return one, nil
 }
 
 // kind finds out, once, what is to be known of a kind.

@@ -331,7 +331,7 @@ func TestCompileRefuses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := Compile(c, func(yield func(store.Entity, error) bool) {
-				if yield(good, nil) && yield(tt.bad, tt.err) {
+				if yield(good, nil) && yield(tt.bad, tt.err) && tt.err != nil {
 					t.Error("Compile read on")
 				}
 			})
@@ -339,6 +339,40 @@ func TestCompileRefuses(t *testing.T) {
 				t.Errorf("Compile = %v, %v; want %q", got, err, tt.want)
 			}
 		})
+	}
+}
+
+// TestPutAll compares many entities at once with one by one, and looks for the
+// first of several that are wrong.
+func TestPutAll(t *testing.T) {
+	c := catalogue(t)
+	one, many := NewCompiler(c), NewCompiler(c)
+	var list []store.Entity
+	for i := range chunk + 100 {
+		list = append(list, stored(t, c, "services", uuid(i), fmt.Sprintf(`{"host":"h%d.example"}`, i)))
+	}
+	for _, e := range list {
+		if err := one.Put(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	random.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	if err := many.PutAll(seq(list)); err != nil {
+		t.Fatal(err)
+	}
+	want, err := one.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := many.Snapshot()
+	if err != nil || got.Hash != want.Hash || got.Entities["services"] != chunk+100 {
+		t.Errorf("PutAll gives %x of %v (%v), Put gives %x of %v", got.Hash, got.Entities, err, want.Hash, want.Entities)
+	}
+
+	list[chunk+10].Document, list[chunk+20].Document = []byte(`{`), []byte(`[`)
+	if err := NewCompiler(c).PutAll(seq(list)); err == nil || !strings.HasPrefix(err.Error(), "services "+list[chunk+10].ID+": parse: ") {
+		t.Errorf("PutAll = %v, want the first entity that is wrong, %s", err, list[chunk+10].ID)
 	}
 }
 
