@@ -71,13 +71,7 @@ func (v view) others(of side, memberships []stored) ([]stored, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := make([]stored, len(entities))
-	for i, e := range entities {
-		if found[i], err = open(s, e); err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
+	return openAll(s, entities)
 }
 
 // memberships are all of one end's.
@@ -90,13 +84,7 @@ func (v view) memberships(of side, id string) ([]stored, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := make([]stored, len(entities))
-	for i, e := range entities {
-		if found[i], err = open(s, e); err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
+	return openAll(s, entities)
 }
 
 // membership finds the one of a consumer in a group; Kong's plain 404 for none.

@@ -28,6 +28,17 @@ func open(s *schema.Schema, e store.Entity) (stored, error) {
 	return stored{s, e.ID, doc}, nil
 }
 
+func openAll(s *schema.Schema, entities []store.Entity) ([]stored, error) {
+	found := make([]stored, len(entities))
+	for i, e := range entities {
+		var err error
+		if found[i], err = open(s, e); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
 // unparsable hides that a stored document is no JSON: it must not be taken for
 // a mistake of the client.
 type unparsable struct{ cause error }

@@ -110,11 +110,9 @@ func (l *listing) page(r view) ([]stored, string, error) {
 		if err != nil {
 			return nil, "", err
 		}
-		found := make([]stored, len(entities))
-		for i, e := range entities {
-			if found[i], err = open(l.schema, e); err != nil {
-				return nil, "", err
-			}
+		found, err := openAll(l.schema, entities)
+		if err != nil {
+			return nil, "", err
 		}
 		return l.cut(found, more)
 	}

@@ -164,30 +164,6 @@ func (r *reader) firstChanges(number uint64, last key) ([]store.Entity, error) {
 		order by g.kind, g.id`, int64(number), last.kind, last.id, pageSize)
 }
 
-// pages returns all entities of a query that gives at most pageSize of those
-// after a key. After an error it ends.
-func (r *reader) pages(query func(after key) ([]store.Entity, error)) iter.Seq2[store.Entity, error] {
-	return func(yield func(store.Entity, error) bool) {
-		var last key
-		for {
-			page, err := query(last)
-			if err != nil {
-				yield(store.Entity{}, err)
-				return
-			}
-			for _, e := range page {
-				if !yield(e, nil) {
-					return
-				}
-			}
-			if len(page) < pageSize {
-				return
-			}
-			last = key{page[len(page)-1].Kind, page[len(page)-1].ID}
-		}
-	}
-}
-
 // Published implements store.Store.
 func (s *Store) Published(ctx context.Context, v store.Version, hash string) error {
 	_, err := s.alone(ctx, `update history set hash = $1 where number = $2 and epoch = $3 and hash is null`,

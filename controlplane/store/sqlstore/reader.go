@@ -279,10 +279,20 @@ func (r *reader) Tags(query store.TagQuery) ([]store.TagUse, bool, error) {
 func (r *reader) All() iter.Seq2[store.Entity, error] {
 	return func(yield func(store.Entity, error) bool) {
 		at := now() // One time for all pages: an entity must not expire between its parent and its child.
-		var last store.Entity
+		r.pages(func(last key) ([]store.Entity, error) {
+			return r.entities(`select `+columns+` from entity e where (e.kind, e.id) > ($1, $2) and `+visible+`$3)
+				order by e.kind, e.id limit $4`, last.kind, last.id, at, pageSize)
+		})(yield)
+	}
+}
+
+// pages returns all entities of a query that gives at most pageSize of those
+// after a key. After an error it ends.
+func (r *reader) pages(query func(after key) ([]store.Entity, error)) iter.Seq2[store.Entity, error] {
+	return func(yield func(store.Entity, error) bool) {
+		var last key
 		for {
-			page, err := r.entities(`select `+columns+` from entity e where (e.kind, e.id) > ($1, $2) and `+visible+`$3)
-				order by e.kind, e.id limit $4`, last.Kind, last.ID, at, pageSize)
+			page, err := query(last)
 			if err != nil {
 				yield(store.Entity{}, err)
 				return
@@ -295,7 +305,7 @@ func (r *reader) All() iter.Seq2[store.Entity, error] {
 			if len(page) < pageSize {
 				return
 			}
-			last = page[len(page)-1]
+			last = key{page[len(page)-1].Kind, page[len(page)-1].ID}
 		}
 	}
 }
