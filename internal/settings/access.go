@@ -107,8 +107,8 @@ func parseToken(entry string) (AdminToken, error) {
 	case slices.Contains(reservedNames, name):
 		return t, fmt.Errorf("the name '%s' is taken: the change log writes it where nobody was asked", name)
 	case !slices.Contains(AdminRoles, role):
-		// What stands here may be a token in the wrong place.
-		return t, fmt.Errorf("the role of '%s' is none of %s", name, strings.Join(AdminRoles, ", "))
+		// What stands here, and before it, may be a token in the wrong place.
+		return t, fmt.Errorf("the role is none of %s", strings.Join(AdminRoles, ", "))
 	}
 	if tokenHash.MatchString(token) {
 		sum, err := hex.DecodeString(strings.TrimPrefix(token, "sha256:"))
@@ -116,10 +116,13 @@ func parseToken(entry string) (AdminToken, error) {
 		return t, err
 	}
 	switch {
+	case strings.Contains(token, "{vault://"):
+		// Taken for a token, what stands in the settings would open the API.
+		return t, errors.New("the token is a vault reference: only admin_tokens as a whole can be one")
 	case len(token) < minToken:
-		return t, fmt.Errorf("the token of '%s' is shorter than %d characters; 'openssl rand -hex 32' makes a good one", name, minToken)
+		return t, fmt.Errorf("the token is shorter than %d characters; 'openssl rand -hex 32' makes a good one", minToken)
 	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return t, fmt.Errorf("the token of '%s' has a character that a header cannot carry", name)
+		return t, errors.New("the token has a character that a header cannot carry")
 	}
 	t.Hash = sha256.Sum256([]byte(token))
 	return t, nil

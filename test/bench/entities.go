@@ -301,7 +301,7 @@ func (l *lab) measureWriters(ctx context.Context, file string) error {
 				if err != nil || status != http.StatusCreated {
 					refused++
 					if first == nil {
-						first = fmt.Errorf("%d %s: %w", status, answer, err)
+						first = fmt.Errorf("%d %s: %v", status, answer, err)
 					}
 				}
 				millis = append(millis, time.Since(began).Seconds()*1000)
