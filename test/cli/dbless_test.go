@@ -109,10 +109,20 @@ func TestWithoutDatabase(t *testing.T) {
 	if code := n.Stop(); code != 0 {
 		t.Errorf("it ended with exit code %d", code)
 	}
-	// And with neither there is nothing yet.
+	// And with neither there is nothing yet, and the node is not ready until
+	// something comes.
 	delete(n.Settings, "KONG_DECLARATIVE_CONFIG_STRING")
-	n.Start()
+	n.Launch()
+	n.WaitStatus("to say that it has no configuration", func(status int, body string) bool {
+		return status == http.StatusServiceUnavailable && strings.Contains(body, "no configuration available (empty configuration present)")
+	})
 	if got := gibbon.Call(t, http.MethodGet, n.AdminURL("/services"), nil); got.Status != http.StatusOK || !strings.Contains(got.Body, `"data":[]`) {
 		t.Errorf("GET /services of an empty configuration: %v", got)
 	}
+	got = gibbon.Call(t, http.MethodPost, n.AdminURL("/config"), gibbon.JSON{"config": answering("/fourth")})
+	if got.Status != http.StatusCreated {
+		t.Fatalf("POST /config: %v", got)
+	}
+	n.WaitReady()
+	serves("/fourth", "/first")
 }
