@@ -85,6 +85,23 @@ func entityAnswer(ctx context.Context, status int, d schema.Document) (*adminpb.
 	return &adminpb.EntityResponse{Body: body}, err
 }
 
+// listAnswer hands a page to the caller. The link to the next one repeats some
+// arguments of the query.
+func listAnswer(c *carrier, data []schema.Document, next string, repeat ...string) (*adminpb.ListResponse, error) {
+	if c != nil {
+		c.answer = page(data, next, c.path, c.query, repeat...).AppendJSON(nil)
+		return &adminpb.ListResponse{}, nil
+	}
+	out := &adminpb.ListResponse{Offset: next, Data: make([]*structpb.Struct, len(data))}
+	for i, d := range data {
+		var err error
+		if out.Data[i], err = toStruct(d); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
 func documentAnswer(ctx context.Context, d schema.Document) (*adminpb.DocumentResponse, error) {
 	body, err := answer(ctx, 0, d)
 	return &adminpb.DocumentResponse{Body: body}, err

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/types/known/structpb"
-
 	adminpb "github.com/gibbon-gateway/gibbon/gen/gibbon/admin/v1"
 
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
@@ -147,11 +145,7 @@ func (e *entities) List(ctx context.Context, in *adminpb.ListRequest) (*adminpb.
 	if err != nil {
 		return nil, err
 	}
-	if c == nil {
-		return listResponse(data, next)
-	}
-	c.answer = page(data, next, c.path, c.query, repeat...).AppendJSON(nil)
-	return &adminpb.ListResponse{}, nil
+	return listAnswer(c, data, next, repeat...)
 }
 
 // show is what clients see of entities of one kind.
@@ -227,17 +221,6 @@ func byUnique(r view, s *schema.Schema, field, value string) ([]stored, error) {
 	}
 	one, err := open(s, entity)
 	return []stored{one}, err
-}
-
-func listResponse(data []schema.Document, next string) (*adminpb.ListResponse, error) {
-	out := &adminpb.ListResponse{Offset: next, Data: make([]*structpb.Struct, len(data))}
-	for i, d := range data {
-		var err error
-		if out.Data[i], err = toStruct(d); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
 }
 
 // Get implements adminpb.EntitiesServer.

@@ -167,11 +167,7 @@ func (g *consumerGroups) list(ctx context.Context, in *adminpb.MembershipsReques
 	if err != nil {
 		return nil, err
 	}
-	if c == nil {
-		return listResponse(data, next)
-	}
-	c.answer = page(data, next, c.path, nil).AppendJSON(nil)
-	return &adminpb.ListResponse{}, nil
+	return listAnswer(c, data, next)
 }
 
 // shown is show for entities at one end.

@@ -68,7 +68,7 @@ func (v *versions) Versions(ctx context.Context, in *adminpb.VersionsRequest) (*
 			next = token(strconv.FormatUint(p.Number, 10))
 		}
 	}
-	return pageAnswer(c, data, next)
+	return listAnswer(c, data, next, "tags", "size")
 }
 
 func number(n uint64) schema.Document { return schema.Number(strconv.FormatUint(n, 10)) }

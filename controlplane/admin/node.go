@@ -317,7 +317,7 @@ func (n *node) Tags(ctx context.Context, in *adminpb.TagsRequest) (*adminpb.List
 			next = token(u.Tag, u.Kind, u.ID)
 		}
 	}
-	return pageAnswer(c, data, next)
+	return listAnswer(c, data, next, "tags", "size")
 }
 
 // tags reads one page of the tags in use in the workspace, and of those of
@@ -351,12 +351,4 @@ func checkTag(tag string) error {
 		return nil
 	}
 	return errKey("tag", "invalid tag '"+tag+"': expected printable ascii (except `,` and `/`) or valid utf-8 sequences")
-}
-
-func pageAnswer(c *carrier, data []schema.Document, next string) (*adminpb.ListResponse, error) {
-	if c == nil {
-		return listResponse(data, next)
-	}
-	c.answer = page(data, next, c.path, c.query, "tags", "size").AppendJSON(nil)
-	return &adminpb.ListResponse{}, nil
 }

@@ -20,66 +20,32 @@ type service struct {
 	bind     func(context.Context, *runtime.ServeMux, grpc.ClientConnInterface) error
 }
 
+// serving is the service that server implements, with what was generated for it.
+func serving[S, C any](
+	name protoreflect.Name, server S, register func(grpc.ServiceRegistrar, S),
+	client func(grpc.ClientConnInterface) C, bind func(context.Context, *runtime.ServeMux, C) error,
+) service {
+	return service{
+		name,
+		func(r grpc.ServiceRegistrar) { register(r, server) },
+		func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+			return bind(ctx, mux, client(conn))
+		},
+	}
+}
+
 // services are all services. Where a path fits methods of two of them, the later
 // one is meant, so the generic one comes first. Paths of all but that one are
 // fixed.
 func (s *Server) services() []service {
 	return []service{
-		{
-			"Entities",
-			func(r grpc.ServiceRegistrar) { adminpb.RegisterEntitiesServer(r, &entities{server: s}) },
-			func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
-				return adminpb.RegisterEntitiesHandlerClient(ctx, mux, adminpb.NewEntitiesClient(conn))
-			},
-		},
-		{
-			"Workspaces",
-			func(r grpc.ServiceRegistrar) { adminpb.RegisterWorkspacesServer(r, &workspaces{server: s}) },
-			func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
-				return adminpb.RegisterWorkspacesHandlerClient(ctx, mux, adminpb.NewWorkspacesClient(conn))
-			},
-		},
-		{
-			"ConsumerGroups",
-			func(r grpc.ServiceRegistrar) { adminpb.RegisterConsumerGroupsServer(r, &consumerGroups{server: s}) },
-			func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
-				return adminpb.RegisterConsumerGroupsHandlerClient(ctx, mux, adminpb.NewConsumerGroupsClient(conn))
-			},
-		},
-		{
-			"Upstreams",
-			func(r grpc.ServiceRegistrar) { adminpb.RegisterUpstreamsServer(r, &upstreams{server: s}) },
-			func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
-				return adminpb.RegisterUpstreamsHandlerClient(ctx, mux, adminpb.NewUpstreamsClient(conn))
-			},
-		},
-		{
-			"Declarative",
-			func(r grpc.ServiceRegistrar) { adminpb.RegisterDeclarativeServer(r, &config{server: s}) },
-			func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
-				return adminpb.RegisterDeclarativeHandlerClient(ctx, mux, adminpb.NewDeclarativeClient(conn))
-			},
-		},
-		{
-			"Node",
-			func(r grpc.ServiceRegistrar) { adminpb.RegisterNodeServer(r, &node{server: s}) },
-			func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
-				return adminpb.RegisterNodeHandlerClient(ctx, mux, adminpb.NewNodeClient(conn))
-			},
-		},
-		{
-			"History",
-			func(r grpc.ServiceRegistrar) { adminpb.RegisterHistoryServer(r, &versions{server: s}) },
-			func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
-				return adminpb.RegisterHistoryHandlerClient(ctx, mux, adminpb.NewHistoryClient(conn))
-			},
-		},
-		{
-			"Parts",
-			func(r grpc.ServiceRegistrar) { adminpb.RegisterPartsServer(r, &parts{server: s}) },
-			func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
-				return adminpb.RegisterPartsHandlerClient(ctx, mux, adminpb.NewPartsClient(conn))
-			},
-		},
+		serving[adminpb.EntitiesServer]("Entities", &entities{server: s}, adminpb.RegisterEntitiesServer, adminpb.NewEntitiesClient, adminpb.RegisterEntitiesHandlerClient),
+		serving[adminpb.WorkspacesServer]("Workspaces", &workspaces{server: s}, adminpb.RegisterWorkspacesServer, adminpb.NewWorkspacesClient, adminpb.RegisterWorkspacesHandlerClient),
+		serving[adminpb.ConsumerGroupsServer]("ConsumerGroups", &consumerGroups{server: s}, adminpb.RegisterConsumerGroupsServer, adminpb.NewConsumerGroupsClient, adminpb.RegisterConsumerGroupsHandlerClient),
+		serving[adminpb.UpstreamsServer]("Upstreams", &upstreams{server: s}, adminpb.RegisterUpstreamsServer, adminpb.NewUpstreamsClient, adminpb.RegisterUpstreamsHandlerClient),
+		serving[adminpb.DeclarativeServer]("Declarative", &config{server: s}, adminpb.RegisterDeclarativeServer, adminpb.NewDeclarativeClient, adminpb.RegisterDeclarativeHandlerClient),
+		serving[adminpb.NodeServer]("Node", &node{server: s}, adminpb.RegisterNodeServer, adminpb.NewNodeClient, adminpb.RegisterNodeHandlerClient),
+		serving[adminpb.HistoryServer]("History", &versions{server: s}, adminpb.RegisterHistoryServer, adminpb.NewHistoryClient, adminpb.RegisterHistoryHandlerClient),
+		serving[adminpb.PartsServer]("Parts", &parts{server: s}, adminpb.RegisterPartsServer, adminpb.NewPartsClient, adminpb.RegisterPartsHandlerClient),
 	}
 }

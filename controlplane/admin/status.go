@@ -199,7 +199,7 @@ func (n *node) DataPlanes(ctx context.Context, in *adminpb.DataPlanesRequest) (*
 		}
 		data, lastID = append(data, d), dp.ID
 	}
-	return pageAnswer(c, data, next)
+	return listAnswer(c, data, next, "tags", "size")
 }
 
 // row is the data plane in Kong's words, with Gibbon's own behind them.

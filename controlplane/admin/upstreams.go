@@ -140,11 +140,7 @@ func (u *upstreams) AllTargets(ctx context.Context, in *adminpb.HealthRequest) (
 	if err != nil {
 		return nil, err
 	}
-	if c == nil {
-		return listResponse(data, next)
-	}
-	c.answer = page(data, next, c.path, nil).AppendJSON(nil)
-	return &adminpb.ListResponse{}, nil
+	return listAnswer(c, data, next)
 }
 
 // Health implements adminpb.UpstreamsServer.
