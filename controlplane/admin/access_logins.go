@@ -93,12 +93,12 @@ func (l *logins) makeRoom(now time.Time) {
 	if len(l.bad) < maxSources {
 		return
 	}
-	soonest := ""
+	soonest, until := "", time.Time{}
 	for name, b := range l.bad {
 		if b.forgotten(now) {
 			delete(l.bad, name)
-		} else if soonest == "" || b.until.Before(l.bad[soonest].until) {
-			soonest = name
+		} else if soonest == "" || b.until.Before(until) {
+			soonest, until = name, b.until
 		}
 	}
 	if len(l.bad) >= maxSources {

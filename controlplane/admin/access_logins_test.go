@@ -102,7 +102,7 @@ func TestLoginsAreBounded(t *testing.T) {
 			time.Sleep(wait)
 		}
 		wait, _ := l.try(time.Now(), []string{"guesser"}, wrong)
-		for i := range 3 * maxSources {
+		for i := range maxSources + 100 {
 			l.try(time.Now(), []string{fmt.Sprint(i)}, wrong)
 			if len(l.bad) > maxSources {
 				t.Fatalf("%d sources are remembered, want %d at most", len(l.bad), maxSources)
