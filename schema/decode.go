@@ -1,9 +1,5 @@
 package schema
 
-// DecodeJSON reads a JSON body as it stands: nothing is coerced. It is
-// ParseObject, as the counterpart of DecodeForm.
-func (s *Schema) DecodeJSON(body []byte) (Document, error) { return ParseObject(body) }
-
 // DecodeForm reads a form body, urlencoded unless the content type says
 // multipart, and coerces its texts by the schema. Current is the stored entity
 // of a PATCH, whose body may leave out the field that picks the subschema;

@@ -8,7 +8,7 @@
 // subschema key: a plugin's on the name, a vault's on the type. Each is a
 // message of its own, which Variant finds.
 //
-// A body becomes an entity in this order: DecodeJSON or DecodeForm; Expand;
+// A body becomes an entity in this order: ParseObject or DecodeForm; Expand;
 // Complete, or Merge with the stored entity for a PATCH; Lookups, whose
 // references the caller resolves; Validate, or ValidateUpdate; Transform; Stored.
 // What is stored is shown by Render, found by Index, and sent to data planes as the

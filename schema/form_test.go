@@ -352,7 +352,7 @@ func FuzzAdminForm(f *testing.F) {
 		if d, err := s.DecodeForm(urlencoded, raw, Document{}); err == nil {
 			checkRoad(t, s, d)
 		}
-		if d, err := s.DecodeJSON(raw); err == nil {
+		if d, err := ParseObject(raw); err == nil {
 			checkRoad(t, s, d)
 		}
 	})
@@ -398,7 +398,7 @@ func checkRoad(t *testing.T, s *Schema, body Document) (valid bool) {
 // reread is what is shown as the body of another write.
 func reread(t *testing.T, s *Schema, shown Document) Document {
 	t.Helper()
-	read, err := s.DecodeJSON(shown.AppendJSON(nil))
+	read, err := ParseObject(shown.AppendJSON(nil))
 	if err != nil {
 		t.Fatalf("%s shows what it cannot read: %v\n%s", s.Kind(), err, shown)
 	}

@@ -109,7 +109,7 @@ func walk(t *testing.T, in []section) []section {
 	if kind := pick(in, "content-type"); kind != "" {
 		body, err = s.DecodeForm(kind, []byte(pick(in, "body")), current)
 	} else {
-		body, err = s.DecodeJSON([]byte(pick(in, "body")))
+		body, err = ParseObject([]byte(pick(in, "body")))
 	}
 	if err != nil {
 		return failed(t, err)

@@ -302,7 +302,7 @@ func BenchmarkEntity(b *testing.B) {
 		b.Run(bm.kind, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				d, err := s.DecodeJSON(body)
+				d, err := ParseObject(body)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -410,7 +410,7 @@ func TestLimitPlugins(t *testing.T) {
 		`{"name":"key-auth"}`:                            "",
 		`{"name":"file-log","config":{"path":"/tmp/a"}}`: "plugin 'file-log' not enabled; add it to the 'plugins' configuration property",
 	} {
-		doc, err := s.DecodeJSON([]byte(body))
+		doc, err := ParseObject([]byte(body))
 		if err != nil {
 			t.Fatal(err)
 		}

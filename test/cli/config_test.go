@@ -110,12 +110,7 @@ func TestConfigParse(t *testing.T) {
 // TestConfigOfDatabase loads a file, saves what is there, and loads that.
 func TestConfigOfDatabase(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(t *testing.T) database{
-		"sqlite": func(t *testing.T) database {
-			return database{map[string]string{"KONG_DATABASE": "sqlite"}, []string{"--prefix", t.TempDir()}}
-		},
-		"postgres": func(t *testing.T) database { d, _ := postgres(t); return d },
-	} {
+	for name, open := range databases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := open(t)

@@ -33,6 +33,14 @@ func (d database) migrations(t *testing.T, words ...string) gibbon.Result {
 	return gibbon.Command(t, d.settings, append(append([]string{"migrations"}, words...), d.args...)...)
 }
 
+// databases make an empty database of each kind.
+var databases = map[string]func(t *testing.T) database{
+	"sqlite": func(t *testing.T) database {
+		return database{map[string]string{"KONG_DATABASE": "sqlite"}, []string{"--prefix", t.TempDir()}}
+	},
+	"postgres": func(t *testing.T) database { d, _ := postgres(t); return d },
+}
+
 // postgres is an empty database, with a URL for SQL.
 func postgres(t *testing.T) (d database, dsn string) {
 	t.Helper()
@@ -74,12 +82,7 @@ func (d database) expectState(t *testing.T, want state) {
 // made-up ones.
 func TestMigrations(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(t *testing.T) database{
-		"sqlite": func(t *testing.T) database {
-			return database{map[string]string{"KONG_DATABASE": "sqlite"}, []string{"--prefix", t.TempDir()}}
-		},
-		"postgres": func(t *testing.T) database { d, _ := postgres(t); return d },
-	} {
+	for name, open := range databases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := open(t)
