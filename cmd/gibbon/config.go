@@ -17,7 +17,6 @@ import (
 	"github.com/gibbon-gateway/gibbon/controlplane/store"
 	"github.com/gibbon-gateway/gibbon/controlplane/store/sqlstore"
 	"github.com/gibbon-gateway/gibbon/internal/settings"
-	"github.com/gibbon-gateway/gibbon/internal/telemetry"
 	"github.com/gibbon-gateway/gibbon/schema"
 )
 
@@ -84,18 +83,9 @@ type configCLI struct {
 
 // load reads the settings, and the schemas as these have them.
 func (c *configCLI) load() (*settings.Settings, *schema.Catalogue, error) {
-	flags, err := c.settingsFlags()
+	s, err := c.loadSettings("config")
 	if err != nil {
 		return nil, nil, err
-	}
-	s, warnings, err := settings.Load(settings.Source{
-		Command: "config", ConfFile: c.conf, Prefix: c.prefix, Environ: os.Environ(), Flags: flags,
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, w := range warnings {
-		fmt.Fprintf(c.err, "[warn] %s\n", w)
 	}
 	catalogue, err := catalogueOf(s)
 	return s, catalogue, err
@@ -209,21 +199,4 @@ func (c *configCLI) dbExport(ctx context.Context, file string) (err error) {
 			return declarative.Export(f, catalogue, r.All(), format, time.Now())
 		})
 	})
-}
-
-// withStore opens the database of the settings for f.
-func (c *cli) withStore(ctx context.Context, s *settings.Settings, f func(*sqlstore.Store) error) error {
-	log, err := telemetry.NewLog(telemetry.Config{Level: c.logLevel("error"), Format: s.LogFormat, Output: c.err})
-	if err != nil {
-		return err
-	}
-	st, err := openStore(ctx, s, log.Logger)
-	if errors.Is(err, sqlstore.ErrInUse) {
-		return fmt.Errorf("the database %s is locked by another process (its lock is %s.lock): "+
-			"stop that process, 'gibbon run' for instance, and try again, or use its Admin API", s.SQLitePath, s.SQLitePath)
-	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(f(st), st.Close())
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -52,6 +53,25 @@ func (c *cli) settingsFlags() (map[string]string, error) {
 		m[strings.TrimSpace(key)] = strings.TrimSpace(value)
 	}
 	return m, nil
+}
+
+// loadSettings reads the settings of a command that does its work and ends, and
+// shows what is to be said of them.
+func (c *cli) loadSettings(command string) (*settings.Settings, error) {
+	flags, err := c.settingsFlags()
+	if err != nil {
+		return nil, err
+	}
+	s, warnings, err := settings.Load(settings.Source{
+		Command: command, ConfFile: c.conf, Prefix: c.prefix, Environ: os.Environ(), Flags: flags,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range warnings {
+		fmt.Fprintf(c.err, "[warn] %s\n", w)
+	}
+	return s, nil
 }
 
 // runBoth runs both planes, and the echo model too unless its address is empty.

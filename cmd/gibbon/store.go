@@ -11,6 +11,7 @@ import (
 
 	"github.com/gibbon-gateway/gibbon/controlplane/store/sqlstore"
 	"github.com/gibbon-gateway/gibbon/internal/settings"
+	"github.com/gibbon-gateway/gibbon/internal/telemetry"
 )
 
 // Kong's texts for a database that is not ready.
@@ -48,6 +49,23 @@ func openStore(ctx context.Context, s *settings.Settings, log *slog.Logger) (*sq
 		return nil, fmt.Errorf("store of the declarative configuration %s: %w", path, err)
 	}
 	return st, nil
+}
+
+// withStore opens the database of the settings for f.
+func (c *cli) withStore(ctx context.Context, s *settings.Settings, f func(*sqlstore.Store) error) error {
+	log, err := telemetry.NewLog(telemetry.Config{Level: c.logLevel("error"), Format: s.LogFormat, Output: c.err})
+	if err != nil {
+		return err
+	}
+	st, err := openStore(ctx, s, log.Logger)
+	if errors.Is(err, sqlstore.ErrInUse) {
+		return fmt.Errorf("the database %s is locked by another process (its lock is %s.lock): "+
+			"stop that process, 'gibbon run' for instance, and try again, or use its Admin API", s.SQLitePath, s.SQLitePath)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(st), st.Close())
 }
 
 // postgresOptions are what the connection string of the settings cannot carry.

@@ -64,18 +64,9 @@ func (c *cli) secret(ctx context.Context, text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	flags, err := c.settingsFlags()
+	s, err := c.loadSettings("vault")
 	if err != nil {
 		return "", err
-	}
-	s, warnings, err := settings.Load(settings.Source{
-		Command: "vault", ConfFile: c.conf, Prefix: c.prefix, Environ: os.Environ(), Flags: flags,
-	})
-	if err != nil {
-		return "", err
-	}
-	for _, w := range warnings {
-		fmt.Fprintf(c.err, "[warn] %s\n", w)
 	}
 	var configured []*entitypb.Vault
 	if ref.Vault != refs.Env {
