@@ -42,8 +42,9 @@ func (c *cli) reloadCommand() *cobra.Command {
 		Short: "Make the running processes of a prefix read their settings again",
 		Long: `Make the running processes of a prefix read their settings again (SIGHUP).
 
-log_level, the certificates of the listeners and log files that were moved away are
-taken up at once; other settings need a restart. Requests in progress are not touched.`,
+log_level, the certificates of the listeners, who may call the Admin API, the file of
+declarative_config and log files that were moved away are taken up at once; other
+settings need a restart. Requests in progress are not touched.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			prefix, err := c.prefixOf("reload")

@@ -27,8 +27,9 @@ func (c *cli) runCommand() *cobra.Command {
 		Short:   "Run both planes in one process, for one machine",
 		Long: `Run both planes in one process, for one machine.
 
-The configuration lies in an SQLite file in the prefix unless database = postgres.
-A write is live before it is answered.`,
+The configuration lies in an SQLite file in the prefix, in Postgres with database =
+postgres, or in the file that declarative_config names with database = off. A write
+is live before it is answered.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.runBoth(cmd.Context(), echo) },
 	}
