@@ -20,7 +20,8 @@ import (
 // maxStatusBody bounds what POST /status/ready may send.
 const maxStatusBody = 4 << 10
 
-// statusHandler answers on the status listener.
+// statusHandler answers on the status listener. Pages of strangers that a browser
+// on this machine shows can change nothing through it.
 func (d *DataPlane) statusHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", d.status)
@@ -33,7 +34,11 @@ func (d *DataPlane) statusHandler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		say(w, http.StatusNotFound, "Not found")
 	})
-	return mux
+	foreign := http.NewCrossOriginProtection()
+	foreign.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		say(w, http.StatusForbidden, "Forbidden: a page of another origin must not write")
+	}))
+	return foreign.Handler(mux)
 }
 
 // say answers with a message, as Kong's status API does.
