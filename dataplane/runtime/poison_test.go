@@ -173,7 +173,7 @@ func TestNumbersFit(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				doc, err := s.DecodeJSON([]byte(base[p.Name()]))
+				doc, err := schema.ParseObject([]byte(base[p.Name()]))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -217,7 +217,7 @@ func admitted(catalogue *schema.Catalogue, kind, body string) (proto.Message, er
 	if !ok {
 		return nil, fmt.Errorf("no kind %q", kind)
 	}
-	doc, err := s.DecodeJSON([]byte(body))
+	doc, err := schema.ParseObject([]byte(body))
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func TestSchema(t *testing.T) {
 	}
 	complete := func(t *testing.T, text string) schema.Document {
 		t.Helper()
-		doc, err := s.DecodeJSON([]byte(text))
+		doc, err := schema.ParseObject([]byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func TestSchema(t *testing.T) {
 		if !ok {
 			t.Fatal("the catalogue has no plugins")
 		}
-		doc, err := entity.DecodeJSON([]byte(`{"name":"ai-proxy","config":{"route_type":"llm/v1/chat","llm_format":"bedrock","model":{"provider":"openai"}}}`))
+		doc, err := schema.ParseObject([]byte(`{"name":"ai-proxy","config":{"route_type":"llm/v1/chat","llm_format":"bedrock","model":{"provider":"openai"}}}`))
 		if err != nil {
 			t.Fatal(err)
 		}

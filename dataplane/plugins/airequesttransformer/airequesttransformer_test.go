@@ -348,7 +348,7 @@ func TestSchema(t *testing.T) {
 		t.Fatal("there are no plugins")
 	}
 	judge := func(config string) error {
-		doc, err := s.DecodeJSON([]byte(`{"id":"7c9e6679-7425-40de-944b-e07fc1f90ae7","name":"ai-request-transformer","config":` + config + `}`))
+		doc, err := schema.ParseObject([]byte(`{"id":"7c9e6679-7425-40de-944b-e07fc1f90ae7","name":"ai-request-transformer","config":` + config + `}`))
 		if err != nil {
 			t.Fatal(err)
 		}
