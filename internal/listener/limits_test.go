@@ -76,6 +76,12 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Close ends it too: after TLS's own notice of the end nobody reads any more.
+func (w *watched) Close() error {
+	w.once.Do(func() { close(w.ended) })
+	return w.Conn.Close()
+}
+
 func TestRequestsOfOneConnectionOverHTTP2(t *testing.T) {
 	server, roots := certificate(t)
 	for _, entry := range []string{"127.0.0.1:0 http2", "127.0.0.1:0 ssl http2"} {
