@@ -3,6 +3,7 @@
 package walkthrough_test
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -51,7 +52,12 @@ func TestDeclarativePage(t *testing.T) {
 				}
 			case strings.HasPrefix(line, "gibbon run ") && shell == nil:
 				n.Args = words[2:]
-				n.Start()
+				// The example that "config init" wrote is all comments, so there
+				// is nothing to serve, and the node says so.
+				n.Launch()
+				n.WaitStatus("to say that it has no configuration", func(status int, body string) bool {
+					return status == http.StatusServiceUnavailable && strings.Contains(body, "empty configuration present")
+				})
 				shell = newTerminal(t, n)
 			case strings.HasPrefix(line, "curl ") && shell != nil:
 				calls++
