@@ -416,12 +416,13 @@ func (g *consumerGroups) override(ctx context.Context, ref, name string, message
 		if err != nil {
 			return err
 		}
-		scoped := scopedPlugin(group.id, name).With(body.Get("config"), "config")
+		// Only the configuration is the caller's to replace: what else a plugin of
+		// the group has (tags, whether it is enabled) stays.
 		var left stored
 		if plugin.id != "" {
-			left, err = w.put(plugins, nil, plugin.id, scoped)
+			left, err = w.put(plugins, nil, plugin.id, plugin.doc.With(body.Get("config"), "config"))
 		} else {
-			left, err = w.insert(plugins, scoped)
+			left, err = w.insert(plugins, scopedPlugin(group.id, name).With(body.Get("config"), "config"))
 		}
 		if err != nil {
 			return err

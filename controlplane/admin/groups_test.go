@@ -72,6 +72,17 @@ func TestOverride(t *testing.T) {
 			t.Fatalf("after the override with %s the group has the plugins %v", path, got)
 		}
 		ids = append(ids, strings.Fields(got[0])[0])
+		found, err := all.Get(t.Context(), &adminpb.GetRequest{Kind: "plugins", Ref: ids[0]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if on := found.GetBody().GetFields()["enabled"].GetBoolValue(); on != (len(ids) == 1) {
+			t.Errorf("after override %d enabled is %t", len(ids), on)
+		}
+		// What the next override says nothing of stays.
+		if _, err := all.Update(t.Context(), &adminpb.UpdateRequest{Kind: "plugins", Ref: ids[0], Body: fields(`{"enabled":false}`)}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if ids[0] != ids[1] {
 		t.Errorf("the second override made another plugin: %v", ids)
