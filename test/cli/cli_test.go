@@ -100,6 +100,13 @@ func TestVersion(t *testing.T) {
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	conf := filepath.Join(t.TempDir(), "gibbon.conf")
+	declared, broken := conf+".yml", conf+".broken.yml"
+	for path, host := range map[string]string{declared: "host: example.com", broken: "port: 80"} {
+		text := "_format_version: \"3.0\"\nservices:\n- name: a\n  " + host + "\n"
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, tt := range []struct {
 		name, content string
 		settings      map[string]string
@@ -109,6 +116,9 @@ func TestCheck(t *testing.T) {
 		{"valid", "log_level = info\nproxy_listen = 127.0.0.1:9000\n", nil, 0, "configuration at " + conf + " is valid\n", ""},
 		{"unknown key", "log_levl = info\n", nil, 1, "", "log_levl"},
 		{"bad value", "log_level = loud\n", nil, 1, "", "[error] "},
+		{"declarative file", "database = off\ndeclarative_config = " + declared + "\n", nil, 0, "configuration at " + conf + " is valid\n", ""},
+		{"no declarative file", "database = off\ndeclarative_config = " + declared + ".none\n", nil, 1, "", declared + ".none"},
+		{"bad declarative file", "database = off\ndeclarative_config = " + broken + "\n", nil, 1, "", "in 'host': required field missing"},
 		{"bad variable", "log_level = info\n", map[string]string{"GIBBON_LOG_LEVL": "info"}, 1, "", "GIBBON_LOG_LEVL"},
 	} {
 		if err := os.WriteFile(conf, []byte(tt.content), 0o600); err != nil {
